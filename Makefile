@@ -1,0 +1,134 @@
+# Weir. One Makefile, no recursion; everything it makes lies under build/.
+#
+#   make            libweir, weir-router, weir            make check      all tests (root: all; else what needs none)
+#   make demo       two FRR routers with Weir between     make lint       format, include order, clang-tidy, shellcheck
+#   make bench      side by side with the kernel          make fuzz       each fuzz target for FUZZ_S=60 seconds
+#   make install    DESTDIR= PREFIX=/usr                  make format     clang-format in place
+#
+# CC=gcc|clang   SAN=address|thread   V=1 shows commands   DEPS=0 never installs packages
+
+CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
+CLANG ?= clang
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
+PREFIX ?= /usr
+SAN ?=
+V ?= 0
+Q := $(if $(filter 1,$(V)),,@)
+say = $(if $(filter 1,$(V)),,@printf '  %-6s %s\n' $(1) $(2))
+
+# Each kind of build has its own directory; the plain one is build/ itself.
+variant := $(strip $(if $(SAN),$(SAN)) $(if $(findstring clang,$(CC)),clang))
+B := build$(if $(variant),/$(subst $() $(),-,$(variant)))
+
+PKGS := libxdp libbpf libnl-3.0 liburcu-qsbr jansson
+WARN := -Wall -Wextra -Wshadow -Wundef -Wvla -Wformat=2 -Wwrite-strings -Wcast-qual -Wpointer-arith \
+	-Wmissing-prototypes -Wstrict-prototypes -Wimplicit-fallthrough -Wnull-dereference \
+	-Wframe-larger-than=4096
+san_flags := $(if $(filter address,$(SAN)),-fsanitize=address,undefined -fno-sanitize-recover=undefined) \
+	$(if $(filter thread,$(SAN)),-fsanitize=thread)
+# The sanitizers' own frames are large, and gcc's flow analysis is misled by them.
+san_warn := $(if $(SAN),-Wno-frame-larger-than -Wno-null-dereference)
+
+CPPFLAGS += -I. -I$(B) -Ibuild/gen -D_GNU_SOURCE
+CFLAGS ?= -O2 -g
+ALL_CFLAGS = -std=gnu11 $(WARN) $(if $(WERROR),-Werror) $(san_warn) $(CFLAGS) $(san_flags) -fno-strict-aliasing \
+	$(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+LDLIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -lpthread
+LDFLAGS += $(san_flags)
+
+LIB_SRC := $(wildcard lib/*/*.c cnet/*.c cnet/*/*.c)
+LIB_OBJ := $(LIB_SRC:%.c=$(B)/obj/%.o)
+ROUTER_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(wildcard apps/router/*.c))
+WEIR_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tools/weir/*.c))
+BPF_SRC := $(wildcard bpf/*.bpf.c)
+SKELS := $(BPF_SRC:bpf/%.bpf.c=build/gen/%.skel.h)
+UNIT_SRC := $(shell find tests/unit tests/sim -name '*.c' 2>/dev/null)
+UNIT_BIN := $(UNIT_SRC:%.c=$(B)/%)
+NETTOOL_SRC := $(wildcard tests/net/*.c)
+NETTOOL_BIN := $(NETTOOL_SRC:%.c=$(B)/%)
+FUZZ_SRC := $(wildcard tests/fuzz/*.c)
+FUZZ_BIN := $(FUZZ_SRC:%.c=build/fuzz/%)
+
+.PHONY: all check demo bench fuzz lint format install deps clean tests
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(B)/bin/weir-router $(B)/bin/weir
+
+# --- packages: asked for by what must work on a fresh machine, never by plain `make` --------------------------
+
+deps:
+	$(Q)tools/deps.sh
+
+# --- the library and the programs -----------------------------------------------------------------------------
+
+$(B)/libweir.a: $(LIB_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(B)/bin/weir-router: $(ROUTER_OBJ) $(B)/libweir.a
+$(B)/bin/weir: $(WEIR_OBJ) $(B)/libweir.a
+$(B)/bin/%:
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(B)/obj/%.o: %.c $(SKELS) Makefile
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# --- the XDP program ------------------------------------------------------------------------------------------
+
+build/gen/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h) Makefile
+	$(call say,BPF,$<)
+	$(Q)mkdir -p $(@D) && $(CLANG) -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Werror -I. \
+		-I/usr/include/$(shell uname -m)-linux-gnu -c -o $@ $<
+
+build/gen/%.skel.h: build/gen/%.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@
+
+# --- tests ----------------------------------------------------------------------------------------------------
+
+tests: $(UNIT_BIN) $(NETTOOL_BIN)
+
+# A unit test includes the .c that it tests; the archive gives the rest.
+$(B)/tests/%: tests/%.c $(B)/libweir.a $(SKELS) Makefile
+	$(call say,TEST,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(B)/libweir.a $(LDFLAGS) $(LDLIBS) -lcmocka
+
+build/fuzz/%: tests/fuzz/%.c $(LIB_SRC) $(SKELS) Makefile
+	$(call say,FUZZ,$@)
+	$(Q)mkdir -p $(@D) && $(CLANG) $(CPPFLAGS) -std=gnu11 -O1 -g -fno-strict-aliasing -fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=undefined $(shell pkg-config --cflags $(PKGS) 2>/dev/null) -o $@ $< $(LIB_SRC) $(LDLIBS)
+
+check: deps
+	$(Q)$(MAKE) --no-print-directory all tests WERROR=1
+	$(Q)tests/run
+
+demo: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tools/demo.sh
+
+bench: deps
+	$(Q)$(MAKE) --no-print-directory all tests
+	$(Q)tests/bench/run
+
+FUZZ_S ?= 60
+fuzz: deps
+	$(Q)$(MAKE) --no-print-directory $(FUZZ_BIN)
+	$(Q)tests/fuzz/run $(FUZZ_S)
+
+lint:
+	$(Q)tools/lint.sh
+
+format:
+	$(Q)clang-format -i $(shell git ls-files '*.c' '*.h')
+
+install: all
+	install -D -m 755 $(B)/bin/weir-router $(DESTDIR)$(PREFIX)/sbin/weir-router
+	install -D -m 755 $(B)/bin/weir $(DESTDIR)$(PREFIX)/bin/weir
+
+clean:
+	rm -rf build
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

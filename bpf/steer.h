@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-3-Clause OR GPL-2.0-only */
+/*
+ * What the XDP program and user space share: layouts, limits, verdicts.
+ *
+ * There is one program object per interface. Its `.data` is mapped into user space and holds the interface's
+ * settings, which the control thread writes in place. All objects of a process share two maps: `locals`
+ * (addresses that are the host's own) and `beats` (one heartbeat a worker, mapped, written by that worker).
+ */
+#ifndef WEIR_BPF_STEER_H
+#define WEIR_BPF_STEER_H
+
+#ifdef __bpf__
+#include <linux/types.h>
+typedef __u8 uint8_t;
+typedef __u16 uint16_t;
+typedef __u32 uint32_t;
+typedef __u64 uint64_t;
+#else
+#include <stdint.h>
+#endif
+
+enum {
+	STEER_MAX_QUEUES = 64,
+	STEER_MAX_WORKERS = 16,
+	STEER_MAX_LOCALS = 65536,
+};
+
+/*
+ * Every frame gets exactly one verdict, and each verdict is counted: (name, what happens, text).
+ */
+#define STEER_VERDICTS(V)                                                                          \
+	V(TRANSIT, "to user space", "in transit, taken by Weir")                                   \
+	V(OTHER_ETHERTYPE, "to the kernel", "not plain IPv4 (ARP, IPv6, VLAN, LLDP ...)")           \
+	V(OTHER_MAC, "to the kernel", "broadcast, multicast, or another station's MAC address")     \
+	V(BAD_HEADER, "to the kernel", "truncated or malformed IPv4 header")                        \
+	V(OPTIONS, "to the kernel", "IPv4 options")                                                \
+	V(TTL, "to the kernel", "time to live would expire here")                                  \
+	V(SPECIAL_ADDRESS, "to the kernel", "multicast, broadcast, loopback or zero address")       \
+	V(LOCAL, "to the kernel", "to or from an address of this host")                             \
+	V(OVERSIZE, "to the kernel", "larger than the MTU (not yet segmented by its sender)")       \
+	V(UNFINISHED, "to the kernel", "tunnel or SCTP from a virtual interface: checksum may be unfinished") \
+	V(NOT_ROUTER, "to the kernel", "transit is left to the kernel on this interface")           \
+	V(STALLED, "to the kernel", "the worker has not stored its heartbeat in time")              \
+	V(NO_SOCKET, "to the kernel", "no AF_XDP socket on this receive queue")
+
+enum steer_verdict {
+#define V(name, what, text) STEER_##name,
+	STEER_VERDICTS(V)
+#undef V
+	STEER_N_VERDICTS
+};
+
+enum steer_flags {
+	STEER_F_TRANSIT = 1 << 0, /* take packets in transit */
+	STEER_F_VIRTUAL = 1 << 1, /* local senders may leave checksums unfinished */
+};
+
+/* Settings of one interface; written by the control thread, each field on its own. */
+struct steer_settings {
+	uint8_t mac[6];
+	uint16_t flags;		  /* enum steer_flags */
+	uint32_t max_frame_bytes; /* MTU + 14 */
+	uint32_t pad;
+	uint64_t deadline_ns; /* a heartbeat older than this means the worker hangs */
+	uint8_t worker_of_queue[STEER_MAX_QUEUES];
+};
+
+/*
+ * A worker's heartbeat. The worker stores CLOCK_MONOTONIC here every turn. Before it sleeps it stores
+ * STEER_ASLEEP: packets are then redirected whatever the time, and the program itself starts the
+ * deadline by storing the time of the first one. So a sleeping worker needs no periodic wake-up and a
+ * process that was stopped in its sleep still loses its traffic to the kernel after one deadline.
+ */
+#define STEER_ASLEEP (~(uint64_t)0)
+
+struct steer_beat {
+	uint64_t ns; /* 0: no worker, the kernel keeps everything */
+	uint64_t pad[7];
+};
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "lib/graph/graph.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct graph *wr_graph_create(const struct graph_table *table)
+{
+	struct graph *g = calloc(1, sizeof(*g) + table->n_nodes * sizeof(g->vectors[0]));
+
+	if (!g)
+		return NULL;
+	g->table = table;
+	g->edge_counts = calloc(table->n_edges, sizeof(*g->edge_counts));
+	g->node_vectors = calloc(table->n_nodes, sizeof(*g->node_vectors));
+	if (!g->edge_counts || !g->node_vectors) {
+		wr_graph_free(g);
+		return NULL;
+	}
+	return g;
+}
+
+void wr_graph_free(struct graph *g)
+{
+	if (!g)
+		return;
+	free(g->node_vectors);
+	free(g->edge_counts);
+	free(g);
+}
+
+void wr_graph_walk(struct graph *g, void *ctx, struct packet *const *pkts, unsigned n)
+{
+	memcpy(g->vectors[0].pkts, pkts, n * sizeof(pkts[0]));
+	g->vectors[0].n = n;
+	for (unsigned i = 0; i < g->table->n_nodes; i++) {
+		struct graph_vector *v = &g->vectors[i];
+
+		if (!v->n)
+			continue;
+		g->node_vectors[i]++;
+		g->table->nodes[i].run(g, ctx, v->pkts, v->n);
+		v->n = 0;
+	}
+}
+
+const struct graph_node *wr_graph_node_of_edge(const struct graph_table *table, unsigned edge,
+					       const struct graph_edge **ret_edge)
+{
+	for (unsigned i = 0; i < table->n_nodes; i++) {
+		const struct graph_node *node = &table->nodes[i];
+
+		if (edge >= node->first_edge && edge < (unsigned)node->first_edge + node->n_edges) {
+			*ret_edge = &node->edges[edge - node->first_edge];
+			return node;
+		}
+	}
+	return NULL;
+}
