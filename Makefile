@@ -24,10 +24,14 @@ PKGS := libxdp libbpf libnl-3.0 liburcu-qsbr jansson
 WARN := -Wall -Wextra -Wshadow -Wundef -Wvla -Wformat=2 -Wwrite-strings -Wcast-qual -Wpointer-arith \
 	-Wmissing-prototypes -Wstrict-prototypes -Wimplicit-fallthrough -Wnull-dereference \
 	-Wframe-larger-than=4096
-san_flags := $(if $(filter address,$(SAN)),-fsanitize=address,undefined -fno-sanitize-recover=undefined) \
+comma := ,
+san_flags := $(if $(filter address,$(SAN)),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined) \
 	$(if $(filter thread,$(SAN)),-fsanitize=thread)
 # The sanitizers' own frames are large, and gcc's flow analysis is misled by them.
 san_warn := $(if $(SAN),-Wno-frame-larger-than -Wno-null-dereference)
+
+# A failed assertion of cmocka's does not return, which gcc's flow analysis does not know.
+test_warn := -Wno-null-dereference
 
 CPPFLAGS += -I. -I$(B) -Ibuild/gen -D_GNU_SOURCE
 CFLAGS ?= -O2 -g
@@ -47,9 +51,9 @@ UNIT_BIN := $(UNIT_SRC:%.c=$(B)/%)
 NETTOOL_SRC := $(wildcard tests/net/*.c)
 NETTOOL_BIN := $(NETTOOL_SRC:%.c=$(B)/%)
 FUZZ_SRC := $(wildcard tests/fuzz/*.c)
-FUZZ_BIN := $(FUZZ_SRC:%.c=build/fuzz/%)
+FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=build/fuzz/%)
 
-.PHONY: all check demo bench fuzz lint format install deps clean tests
+.PHONY: all check demo bench fuzz fuzz-targets lint format install deps clean tests net-tools
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -89,24 +93,37 @@ build/gen/%.skel.h: build/gen/%.bpf.o
 
 # --- tests ----------------------------------------------------------------------------------------------------
 
-tests: $(UNIT_BIN) $(NETTOOL_BIN)
+tests: $(UNIT_BIN) net-tools
+net-tools: $(NETTOOL_BIN)
 
 # A unit test includes the .c that it tests; the archive gives the rest.
 $(B)/tests/%: tests/%.c $(B)/libweir.a $(SKELS) Makefile
 	$(call say,TEST,$@)
-	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(B)/libweir.a $(LDFLAGS) $(LDLIBS) -lcmocka
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(test_warn) -MMD -MP -MF $@.d -o $@ $< $(B)/libweir.a $(LDFLAGS) $(LDLIBS) -lcmocka
 
-build/fuzz/%: tests/fuzz/%.c $(LIB_SRC) $(SKELS) Makefile
+fuzz_cc = $(CLANG) $(CPPFLAGS) -std=gnu11 -O1 -g -fno-strict-aliasing -fno-sanitize-recover=undefined \
+	$(shell pkg-config --cflags $(PKGS) 2>/dev/null) -MMD -MP
+
+fuzz-targets: $(FUZZ_BIN)
+
+build/fuzz/obj/%.o: %.c $(SKELS) Makefile
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D) && $(fuzz_cc) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
+
+build/fuzz/libweir.a: $(LIB_SRC:%.c=build/fuzz/obj/%.o)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+build/fuzz/%: tests/fuzz/%.c build/fuzz/libweir.a Makefile
 	$(call say,FUZZ,$@)
-	$(Q)mkdir -p $(@D) && $(CLANG) $(CPPFLAGS) -std=gnu11 -O1 -g -fno-strict-aliasing -fsanitize=fuzzer,address,undefined \
-		-fno-sanitize-recover=undefined $(shell pkg-config --cflags $(PKGS) 2>/dev/null) -o $@ $< $(LIB_SRC) $(LDLIBS)
+	$(Q)mkdir -p $(@D) && $(fuzz_cc) -MF $@.d -fsanitize=fuzzer,address,undefined -o $@ $< build/fuzz/libweir.a $(LDLIBS) -lcmocka
 
 check: deps
 	$(Q)$(MAKE) --no-print-directory all tests WERROR=1
-	$(Q)tests/run
+	$(Q)BUILD=$(B) tests/run
 
 demo: deps
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory all net-tools
 	$(Q)tools/demo.sh
 
 bench: deps
@@ -115,7 +132,7 @@ bench: deps
 
 FUZZ_S ?= 60
 fuzz: deps
-	$(Q)$(MAKE) --no-print-directory $(FUZZ_BIN)
+	$(Q)$(MAKE) --no-print-directory fuzz-targets
 	$(Q)tests/fuzz/run $(FUZZ_S)
 
 lint:
@@ -127,6 +144,8 @@ format:
 install: all
 	install -D -m 755 $(B)/bin/weir-router $(DESTDIR)$(PREFIX)/sbin/weir-router
 	install -D -m 755 $(B)/bin/weir $(DESTDIR)$(PREFIX)/bin/weir
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system deploy/systemd/weir-router@.service
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(wildcard deploy/man/*.8)
 
 clean:
 	rm -rf build

@@ -19,7 +19,6 @@ int wr_err(struct wr_err *err, int code, const char *fmt, ...)
 
 int wr_err_prefix(struct wr_err *err, int code, const char *fmt, ...)
 {
-	char head[sizeof(err->text)];
 	struct wr_err tail;
 	va_list ap;
 	size_t n_head;
@@ -28,10 +27,10 @@ int wr_err_prefix(struct wr_err *err, int code, const char *fmt, ...)
 		return code;
 	tail = *err;
 	va_start(ap, fmt);
-	vsnprintf(head, sizeof(head), fmt, ap);
+	vsnprintf(err->text, sizeof(err->text), fmt, ap);
 	va_end(ap);
-	n_head = strlen(head);
-	memcpy(err->text, head, n_head + 1);
-	snprintf(err->text + n_head, sizeof(err->text) - n_head, ": %s", tail.text);
+	n_head = strlen(err->text);
+	snprintf(err->text + n_head, sizeof(err->text) - n_head, ": %.*s",
+		 (int)(sizeof(tail.text) - n_head), tail.text);
 	return code;
 }

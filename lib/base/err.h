@@ -2,10 +2,10 @@
 /*
  * Errors that say what to do.
  *
- * Functions return 0 or more, or -errno. Where an operator caused the failure and can mend it (a missing
- * interface, a capability, a queue that is taken), the function also takes a `struct wr_err *` and writes one
- * sentence into it: what was wrong, then what to do. Library code never logs: the caller that knows the
- * purpose prints the sentence or drops it.
+ * Functions return 0 or more, or -errno. Where an operator caused the failure and can mend it (a
+ * missing interface, a capability, a queue that is taken), the function also takes a `struct wr_err
+ * *` and writes one sentence into it: what was wrong, then what to do. Library code never logs: the
+ * caller that knows the purpose prints the sentence or drops it.
  */
 #ifndef WR_BASE_ERR_H
 #define WR_BASE_ERR_H

@@ -2,9 +2,9 @@
 /*
  * Where a line for the operator goes.
  *
- * Only what has a purpose of its own logs (the mirror, the router's main); everything below returns errors.
- * A log is an object that the owner of a stack passes down, so that two stacks in one process keep two logs.
- * Control thread only.
+ * Only what has a purpose of its own logs (the mirror, the router's main); everything below returns
+ * errors. A log is an object that the owner of a stack passes down, so that two stacks in one
+ * process keep two logs. Control thread only.
  */
 #ifndef WR_BASE_LOG_H
 #define WR_BASE_LOG_H
@@ -21,7 +21,8 @@ struct wr_log {
 };
 
 /* One line, without newline. A NULL log or a NULL `write` drops it. */
-void wr_log(const struct wr_log *log, enum wr_log_level level, const char *fmt, ...) wr_printf(3, 4);
+void wr_log(const struct wr_log *log, enum wr_log_level level, const char *fmt, ...)
+	wr_printf(3, 4);
 
 /* The usual writer: to stderr; with systemd's level prefix when $JOURNAL_STREAM is set. */
 void wr_log_stderr(void *arg, enum wr_log_level level, const char *line);

@@ -2,9 +2,9 @@
 /*
  * Byte order and addresses as types.
  *
- * A number in network byte order is never an integer here: it is a one-member struct, so that adding
- * to it, comparing it with a host number or passing the wrong one does not compile. The member `raw` is
- * the bytes as they lie in the packet, for the few places that copy or hash them.
+ * A number in network byte order is never an integer here: it is a one-member struct, so that
+ * adding to it, comparing it with a host number or passing the wrong one does not compile. The
+ * member `raw` is the bytes as they lie in the packet, for the few places that copy or hash them.
  */
 #ifndef WR_BASE_TYPES_H
 #define WR_BASE_TYPES_H
@@ -87,7 +87,7 @@ static_assert(sizeof(struct ip4) == 4 && sizeof(struct mac) == 6, "as on the wir
 #define wr_likely(x) __builtin_expect(!!(x), 1)
 #define wr_unlikely(x) __builtin_expect(!!(x), 0)
 #define wr_array_size(a) (sizeof(a) / sizeof((a)[0]))
-#define wr_container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define wr_container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 #define wr_printf(fmt, args) __attribute__((format(printf, fmt, args)))
 
 #endif

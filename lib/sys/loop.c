@@ -122,7 +122,8 @@ void wr_timer_stop(struct wr_loop *loop, struct wr_timer *t)
 	t->due_ns = 0;
 }
 
-/* Milliseconds until the next timer, rounded up so that a wait never ends just before it; -1: for ever. */
+/* Milliseconds until the next timer, rounded up so that a wait never ends just before it; -1: for
+ * ever. */
 static int wait_ms(const struct wr_loop *loop, uint64_t max_wait_ns)
 {
 	uint64_t wait_ns = max_wait_ns;

@@ -2,10 +2,11 @@
 /*
  * The control thread's event loop: epoll with watchers and timers.
  *
- * A watcher is embedded in its owner and lives as long as it is armed; the loop never allocates for it. A callback
- * may stop any watcher or timer, its own included, and may free its owner afterwards: the loop does not touch it again.
- * Timers are one-shot on the loop's clock and kept in a short list: there are tens of them, not thousands.
- * One thread; nothing here is called from a worker except wr_loop_wake().
+ * A watcher is embedded in its owner and lives as long as it is armed; the loop never allocates for
+ * it. A callback may stop any watcher or timer, its own included, and may free its owner
+ * afterwards: the loop does not touch it again. Timers are one-shot on the loop's clock and kept in
+ * a short list: there are tens of them, not thousands. One thread; nothing here is called from a
+ * worker except wr_loop_wake().
  */
 #ifndef WR_SYS_LOOP_H
 #define WR_SYS_LOOP_H
@@ -30,7 +31,8 @@ void wr_loop_free(struct wr_loop *);
 
 const struct wr_clock *wr_loop_clock(const struct wr_loop *);
 
-/* Starts watching `fd` (not owned) for EPOLLIN/EPOLLOUT/...; `w->ready` must be set. 0 or -errno. */
+/* Starts watching `fd` (not owned) for EPOLLIN/EPOLLOUT/...; `w->ready` must be set. 0 or
+ * -errno. */
 int wr_watch_start(struct wr_loop *, struct wr_watch *w, int fd, uint32_t epoll_events);
 int wr_watch_change(struct wr_loop *, struct wr_watch *w, uint32_t epoll_events);
 /* Safe on a watcher that is not armed (fd == -1). */

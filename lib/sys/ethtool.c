@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "lib/sys/ethtool.h"
+
+#include <errno.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int ask(const char *ifname, void *request)
+{
+	struct ifreq ifr = {.ifr_data = request};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int err = 0;
+
+	if (fd < 0)
+		return -errno;
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", ifname);
+	if (ioctl(fd, SIOCETHTOOL, &ifr))
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+int wr_ethtool_n_rx_queues(const char *ifname)
+{
+	struct ethtool_channels ch = {.cmd = ETHTOOL_GCHANNELS};
+	int err = ask(ifname, &ch);
+
+	if (err == -EOPNOTSUPP)
+		return 1;
+	if (err)
+		return err;
+	return ch.combined_count + ch.rx_count ? (int)(ch.combined_count + ch.rx_count) : 1;
+}
+
+void wr_ethtool_driver(const char *ifname, char ret_name[32])
+{
+	struct ethtool_drvinfo info = {.cmd = ETHTOOL_GDRVINFO};
+
+	ret_name[0] = '\0';
+	if (!ask(ifname, &info))
+		snprintf(ret_name, 32, "%s", info.driver);
+}

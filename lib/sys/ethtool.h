@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What a driver says of an interface. By the interface's name, in the calling thread's network
+ * namespace.
+ */
+#ifndef WR_SYS_ETHTOOL_H
+#define WR_SYS_ETHTOOL_H
+
+#include "lib/base/types.h"
+
+/* Receive queues in use (ETHTOOL_GCHANNELS); 1 where the driver does not say. -ENODEV ... */
+int wr_ethtool_n_rx_queues(const char *ifname);
+/* The driver's name ("veth", "virtio_net", "mlx5_core"); "" where there is none. */
+void wr_ethtool_driver(const char *ifname, char ret_name[32]);
+
+#endif
