@@ -2,21 +2,22 @@
 /*
  * Packets, frames and who owns them.
  *
- * The process has one UMEM: frames of equal size at a power-of-two stride. Beside it lies an array with one
- * `struct packet` a frame, so that frame, descriptor address and metadata are found from each other by
- * arithmetic. A packet larger than a frame is a chain of frames; the first frame's metadata describes the
- * whole packet, each frame's own describes its segment.
+ * The process has one UMEM: frames of equal size at a power-of-two stride. Beside it lies an array
+ * with one `struct packet` a frame, so that frame, descriptor address and metadata are found from
+ * each other by arithmetic. A packet larger than a frame is a chain of frames; the first frame's
+ * metadata describes the whole packet, each frame's own describes its segment.
  *
- * Ownership. A frame is always in exactly one place: the shared depot, a worker's pool, a ring that the kernel reads
- * (fill, TX) or writes (RX, completion), or in a packet that some function holds. Passing a packet on ends
- * the right to touch it. wr_umem_audit() counts the first two; what ports hold they count themselves; the sum is
- * n_frames at the end of every test.
+ * Ownership. A frame is always in exactly one place: the shared depot, a worker's pool, a ring that
+ * the kernel reads (fill, TX) or writes (RX, completion), or in a packet that some function holds.
+ * Passing a packet on ends the right to touch it. wr_umem_audit() counts the first, a pool's `n`
+ * the second; what ports hold they count themselves; the sum is n_frames at the end of every test.
  *
- * Threads. A pool belongs to one worker and takes no lock. When it runs dry or over, it exchanges a batch with the
- * depot under a lock, so that frames which one worker receives and another sends come back.
+ * Threads. A pool belongs to one worker and takes no lock. When it runs dry or over, it exchanges a
+ * batch with the depot under a lock, so that frames which one worker receives and another sends
+ * come back.
  *
- * Exhaustion is a state, not a stall: wr_pool_get() returns fewer, the port counts it, its fill ring runs low, and the
- * kernel drops (counted there) until frames return.
+ * Exhaustion is a state, not a stall: wr_pool_get() returns fewer, the port counts it, its fill
+ * ring runs low, and the kernel drops (counted there) until frames return.
  */
 #ifndef WR_MEM_PACKET_H
 #define WR_MEM_PACKET_H
@@ -29,7 +30,7 @@ enum {
 	WR_MAX_WORKERS = 16,
 	WR_MAX_QUEUES = 64, /* of one port */
 	WR_MAX_SEGS = 18,   /* of one packet: 64 KiB in 4 KiB frames, and the kernel's own limit */
-	WR_BURST = 256,	    /* packets in a vector at most */
+	WR_BURST = 256,     /* packets in a vector at most */
 };
 
 enum packet_flags {
@@ -38,24 +39,27 @@ enum packet_flags {
 };
 
 /*
- * The first cache line is all that the fast path touches.
- * `edge` is the decision record: the global number of the edge (node and reason) that the packet left its
- * last node by; `object_id` says which next hop or group decided. Counters, drops, traces and `explain` read these two.
+ * The first cache line is all that the fast path touches. `edge` is the decision record: the global
+ * number of the edge (node and reason) that the packet left its last node by; `object_id` says
+ * which next hop or group decided. Counters, drops, traces and `explain` read these two.
  */
 struct packet {
-	uint8_t *data;	     /* first byte of this segment (of the first: the Ethernet header) */
+	uint8_t *data;       /* first byte of this segment (of the first: the Ethernet header) */
 	struct packet *next; /* next segment, NULL in the last */
-	uint32_t len;	     /* bytes of the whole packet; valid in the first segment */
+	uint32_t len;        /* bytes of the whole packet; valid in the first segment */
 	uint16_t seg_len;    /* bytes of this segment */
-	uint8_t n_segs;	     /* valid in the first segment */
-	uint8_t flags;	     /* enum packet_flags */
+	uint8_t n_segs;      /* valid in the first segment */
+	uint8_t flags;       /* enum packet_flags */
 	uint8_t rx_port;     /* port_idx it came in by */
 	uint8_t tx_port;     /* port_idx it shall leave by; set by the rewrite node */
 	uint16_t edge;
 	uint32_t object_id;
 	uint32_t flow_hash; /* symmetric; valid once a node has set it */
-	const void *decision; /* what the lookup found, for the next node; RCU-borrowed within the walk */
-	uint64_t spare[2];
+	uint32_t mtu;	    /* of the way out, bytes of IP */
+	uint32_t spare;
+	/* What the lookup found, for the next node; RCU-borrowed within the walk. */
+	const void *decision;
+	uint64_t spare2;
 } wr_cache_aligned;
 
 static_assert(sizeof(struct packet) == WR_CACHE_LINE, "one cache line a packet");
@@ -79,8 +83,14 @@ struct umem_conf {
 int wr_umem_create(const struct umem_conf *, struct umem **ret_umem, struct wr_err *);
 /* All frames must be back or their ports closed. */
 void wr_umem_free(struct umem *);
-/* Frames in the depot. */
+/* Frames in the depot: all of them, once pools are given back and ports closed. */
 uint32_t wr_umem_audit(struct umem *);
+
+/* The depot itself, any thread. take() returns up to `n` frames; give() takes single frames, not
+ * chains. Besides the pools' slow halves this is how a port that is closed, by a thread that owns
+ * no pool, gives back what was in its rings. */
+unsigned wr_umem_take(struct umem *, struct packet **ret_frames, unsigned n);
+void wr_umem_give(struct umem *, struct packet *const *frames, unsigned n);
 
 enum { WR_POOL_BATCH = 256, WR_POOL_MAX = 4 * WR_POOL_BATCH };
 
@@ -99,7 +109,8 @@ void wr_pool_fini(struct pool *);
 void wr_pool_refill(struct pool *);
 void wr_pool_spill(struct pool *);
 
-/* Up to `n` free frames, each a packet of one empty segment whose data is at the frame's start. Returns how many. */
+/* Up to `n` free frames, each a packet of one empty segment whose data is at the frame's start.
+ * Returns how many. */
 unsigned wr_pool_get(struct pool *, struct packet **ret_pkts, unsigned n);
 
 /* Frees one frame, not its chain. */
@@ -155,7 +166,8 @@ static inline void wr_packet_init(struct packet *pkt, uint8_t *data, uint16_t se
 
 /* Copies up to `n` bytes from the packet's start into `buf`; returns how many. */
 size_t wr_packet_copy_out(const struct packet *, void *buf, size_t n);
-/* A packet with a copy of `n` bytes, chained where they exceed a frame; NULL if frames are short. */
+/* A packet with a copy of `n` bytes, chained where they exceed a frame; NULL if frames are
+ * short. */
 struct packet *wr_packet_from(struct pool *, const void *buf, size_t n);
 /* Cuts the packet to `len` bytes (not longer than it is); frees segments that become empty. */
 void wr_packet_trim(struct pool *, struct packet *, uint32_t len);

@@ -52,7 +52,8 @@ void wr_rcu_online(void)
 	urcu_qsbr_thread_online();
 }
 
-void wr_rcu_retire(struct rcu_writer *w, void *ptr, void (*release)(void *arg, void *ptr), void *arg)
+void wr_rcu_retire(struct rcu_writer *w, void *ptr, void (*release)(void *arg, void *ptr),
+		   void *arg)
 {
 	if (!ptr)
 		return;

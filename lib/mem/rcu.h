@@ -2,10 +2,11 @@
 /*
  * Read-copy-update: tables that workers read without a lock.
  *
- * One control thread writes. It builds a new object, publishes it with wr_rcu_store() and hands the old one to wr_rcu_retire();
- * wr_rcu_flush() waits until every worker has been through a quiescent state and frees what was retired. Readers follow
- * pointers with wr_rcu_load() and keep them only until their turn ends (wr_rcu_quiesce()). The store's release pairs with the
- * load's acquire: a reader that sees the pointer sees what it points to.
+ * One control thread writes. It builds a new object, publishes it with wr_rcu_store() and hands the
+ * old one to wr_rcu_retire(); wr_rcu_flush() waits until every worker has been through a quiescent
+ * state and frees what was retired. Readers follow pointers with wr_rcu_load() and keep them only
+ * until their turn ends (wr_rcu_quiesce()). The store's release pairs with the load's acquire: a
+ * reader that sees the pointer sees what it points to.
  *
  * The grace period is liburcu's QSBR flavour, which costs a reader one store a turn.
  */
@@ -32,7 +33,8 @@ struct rcu_retired {
 
 enum { WR_RCU_MAX_RETIRED = 4096 };
 
-/* The writer's list of what waits for a grace period. Beyond WR_RCU_MAX_RETIRED entries retire() flushes by itself. */
+/* The writer's list of what waits for a grace period. Beyond WR_RCU_MAX_RETIRED entries retire()
+ * flushes by itself. */
 struct rcu_writer {
 	unsigned n;
 	uint64_t n_grace_periods;
@@ -40,7 +42,8 @@ struct rcu_writer {
 };
 
 /* `release(arg, ptr)` is called once no reader can hold `ptr`; NULL means free(ptr). */
-void wr_rcu_retire(struct rcu_writer *, void *ptr, void (*release)(void *arg, void *ptr), void *arg);
+void wr_rcu_retire(struct rcu_writer *, void *ptr, void (*release)(void *arg, void *ptr),
+		   void *arg);
 /* Waits one grace period if anything was retired. The caller must not be an online reader. */
 void wr_rcu_flush(struct rcu_writer *);
 

@@ -2,16 +2,16 @@
 /*
  * A port: what a packet enters and leaves by.
  *
- * Each driver is one file and one `struct port_ops`; nothing above this header knows which it is. A port is an attachment
- * (interface, set of queues, mode), never "the NIC". Its queues are numbered 0..n_queues-1 and each is used by one worker
- * only; there is no lock.
+ * Each driver is one file and one `struct port_ops`; nothing above this header knows which it is. A
+ * port is an attachment (interface, set of queues, mode), never "the NIC". Its queues are numbered
+ * 0..n_queues-1 and each is used by one worker only; there is no lock.
  *
- * Ownership. rx() gives packets to the caller. tx() takes all `n` packets: what the queue has no room for it
- * frees and counts (`tx_full`), so that a blocked port never stalls a worker. tx() only queues; flush() hands to the kernel what tx()
- * queued since, once a burst and completely.
+ * Ownership. rx() gives packets to the caller. tx() takes all `n` packets: what the queue has no
+ * room for it frees and counts (`tx_full`), so that a blocked port never stalls a worker. tx() only
+ * queues; flush() hands to the kernel what tx() queued since, once a burst and completely.
  *
- * Accounting. rx_pkts counts what rx() returned, tx_pkts what was queued to leave. Every packet a worker got from rx() is sent,
- * punted, delivered or dropped by exactly one counter.
+ * Accounting. rx_pkts counts what rx() returned, tx_pkts what was queued to leave. Every packet a
+ * worker got from rx() is sent, punted, delivered or dropped by exactly one counter.
  */
 #ifndef WR_PORT_PORT_H
 #define WR_PORT_PORT_H
@@ -31,9 +31,10 @@ struct port_counters {
 	uint64_t tx_full;      /* packets freed by tx(): no room in the ring */
 	uint64_t rx_no_frames; /* fill-ring slots left empty: the pool was exhausted */
 	uint64_t rx_stale;     /* received before a stall of the worker and thrown away after it */
-	uint64_t rx_bad;       /* frames the driver refused: chain too long, descriptor out of range */
-	uint64_t tx_kicks;     /* system calls to send */
-	uint64_t tx_errors;    /* packets that the kernel refused to send */
+	uint64_t rx_bad;   /* frames the driver refused: chain too long, descriptor out of range */
+	uint64_t tx_kicks; /* system calls to send */
+	/* Of tx_pkts, those that the kernel refused to send: interface down, peer full. */
+	uint64_t tx_errors;
 };
 
 struct port;
@@ -49,37 +50,45 @@ struct port_queue {
 struct port_ops {
 	const char *scheme; /* "af_xdp", "tap", "ring" */
 
-	/* Fills the queue's ring from q->pool and lets traffic in. Called once by the control thread after q->pool is set. */
+	/* Fills the queue's ring from q->pool and lets traffic in. Called once by the control
+	 * thread after q->pool is set. */
 	int (*start)(struct port_queue *);
 	/* At most `max` (<= WR_BURST) packets; returns how many. */
 	unsigned (*rx)(struct port_queue *, struct packet **ret_pkts, unsigned max);
 	/* Queues all `n` packets, or frees what does not fit. */
 	void (*tx)(struct port_queue *, struct packet **pkts, unsigned n);
-	/* Hands to the kernel what tx() queued; reclaims sent frames; refills the fill ring. Cheap when there is nothing to do. */
+	/* Hands to the kernel what tx() queued; reclaims sent frames; refills the fill ring. Cheap
+	 * when there is nothing to do. */
 	void (*flush)(struct port_queue *);
-	/* A descriptor that poll()s POLLIN when rx() would return something; -1: none, the queue never wakes a sleeper. */
+	/* A descriptor that poll()s POLLIN when rx() would return something; -1: none, the queue
+	 * never wakes a sleeper. */
 	int (*fd)(const struct port_queue *);
-	/* Must be called, if set, before sleeping on fd(); true: something came meanwhile, do not sleep. */
+	/* Must be called, if set, before sleeping on fd(); true: something came meanwhile, do not
+	 * sleep. */
 	bool (*arm)(struct port_queue *);
-	/* Throws away what was received so far and counts it as rx_stale (see `heartbeat` in steer.h). */
+	/* Throws away what was received so far and counts it as rx_stale (see `heartbeat` in
+	 * steer.h). */
 	void (*discard)(struct port_queue *);
 	/* Frames in the driver's hands (rings), for the audit. */
 	uint32_t (*n_frames)(const struct port_queue *);
-	/* Closes all queues, frees the port. Frames in rings are lost to the pool: the UMEM goes next, or the driver returns
-	 * them to `pool` of each queue first where it can. */
+	/* Closes all queues, frees the port; control thread, when no worker uses the port any more.
+	 * Frames in rings go back to the depot, not to the queues' pools, which may be in use by
+	 * their workers. */
 	void (*close)(struct port *);
-	/* Driver's own facts as (name, value) pairs through `emit`: socket statistics, modes. May be NULL. */
-	void (*facts)(const struct port *, void (*emit)(void *arg, const char *name, uint64_t value), void *arg);
+	/* Driver's own facts as (name, value) pairs through `emit`: socket statistics, modes. May
+	 * be NULL. */
+	void (*facts)(const struct port *,
+		      void (*emit)(void *arg, const char *name, uint64_t value), void *arg);
 };
 
 struct port {
 	const struct port_ops *ops;
-	char name[32];	  /* the interface's name, or what stands for it */
+	char name[32];    /* the interface's name, or what stands for it */
 	uint32_t ifindex; /* 0: no interface of the kernel */
 	uint8_t port_idx; /* its slot in the stack, set by the stack */
-	uint8_t flags;	  /* enum port_flags */
+	uint8_t flags;    /* enum port_flags */
 	uint16_t n_queues;
-	const char *mode; /* "native copy", "generic copy", "zero-copy"; static string */
+	const char *mode; /* "native zero-copy", "native copy", "generic copy"; static string */
 	struct port_queue *queues[WR_MAX_QUEUES];
 };
 
@@ -93,6 +102,12 @@ static inline void wr_port_tx(struct port_queue *q, struct packet **pkts, unsign
 	q->port->ops->tx(q, pkts, n);
 }
 
+/* A counter has one writer: no locked instruction, and readers never see half a number. */
+static inline void wr_port_count(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
+
 /* Sum over the queues; any thread. */
 void wr_port_counters(const struct port *, struct port_counters *ret_sum);
 
@@ -104,19 +119,22 @@ struct af_xdp_conf {
 	const char *ifname;
 	uint32_t ifindex;
 	uint16_t n_queues; /* queues 0..n-1 of the interface */
-	bool generic;	   /* the XDP program is, or will be, attached in generic mode */
+	bool generic;      /* the XDP program is, or will be, attached in generic mode */
 	bool force_copy;
 	uint32_t rx_descs, tx_descs; /* powers of two */
 };
 
-/* Binds one AF_XDP socket a queue: zero-copy if the driver has it, else copy; multi-buffer if the kernel has it. The sockets are in no
- * XSKMAP yet: lib/steer puts them there. */
-int wr_port_af_xdp_open(struct umem *, const struct af_xdp_conf *, struct port **ret_port, struct wr_err *);
+/* Binds one AF_XDP socket a queue: zero-copy if the driver has it, else copy; multi-buffer if the
+ * kernel has it. The sockets are in no XSKMAP yet: lib/steer puts them there. Sets PORT_VIRTUAL by
+ * what the driver is. */
+int wr_port_af_xdp_open(struct umem *, const struct af_xdp_conf *, struct port **ret_port,
+			struct wr_err *);
 /* The socket of a queue, for the XSKMAP. */
 int wr_port_af_xdp_fd(const struct port *, unsigned queue_idx);
 /* Whether packets of more than one frame can be received and sent. */
 bool wr_port_af_xdp_is_multi_buffer(const struct port *);
-/* Frames a queue needs so that its fill and TX rings can be full at once. */
+/* Frames a queue holds at most, received and to send together: with as many for every queue no port
+ * can starve another. */
 uint32_t wr_port_af_xdp_frames_per_queue(const struct af_xdp_conf *);
 
 struct punt_tap_conf {
@@ -128,22 +146,27 @@ struct punt_tap_conf {
 };
 
 /*
- * The way back into the kernel: a TAP whose ingress is redirected, by a tc filter on the TAP itself, to the ingress of `ifname`, so that a packet
- * written here is, for the kernel, received on that interface (KERNEL: act_mirred ingress). tx() only. Packets with PKT_CSUM_PARTIAL go
- * with a virtio_net_hdr that says so. The TAP is not persistent: it dies with the process.
+ * The way back into the kernel: a TAP whose ingress is redirected, by a tc filter on the TAP
+ * itself, to the ingress of `ifname`, so that a packet written here is, for the kernel, received on
+ * that interface (KERNEL: act_mirred ingress). tx() only. Packets with PKT_CSUM_PARTIAL go with a
+ * virtio_net_hdr that says so. The TAP is not persistent: it dies with the process.
  */
-int wr_port_punt_tap_open(struct umem *, const struct punt_tap_conf *, struct port **ret_port, struct wr_err *);
-/* Follows the interface's MAC and MTU. */
+int wr_port_punt_tap_open(struct umem *, const struct punt_tap_conf *, struct port **ret_port,
+			  struct wr_err *);
+/* Follows the interface's MAC and MTU. 0 or -errno. */
 int wr_port_punt_tap_follow(struct port *, const struct mac *, uint32_t mtu);
-/* The TAP's own interface, which is named "weir" and the ifindex of the interface that it serves. */
+/* The TAP's own interface, which is named "weir" and the ifindex of the interface that it
+ * serves. */
 uint32_t wr_port_punt_tap_ifindex(const struct port *);
 
 /*
- * A pair of ports of one process: what one sends the other receives, in order, frames passed without a copy. The simulator's wire, and the
- * tests' and fuzzer's. Each queue holds up to `n_descs` packets; beyond that tx() drops and counts.
- * fd() is an eventfd, so workers may sleep on it. Both ends share `umem`.
+ * A pair of ports of one process: what one sends the other receives, in order, frames passed
+ * without a copy. The simulator's wire, and the tests' and fuzzer's. Each queue holds up to
+ * `n_descs` packets; beyond that tx() drops and counts. fd() is an eventfd, so workers may sleep on
+ * it. Both ends share `umem`.
  */
-int wr_port_ring_open_pair(struct umem *, const char *name_a, const char *name_b, uint16_t n_queues, uint32_t n_descs,
-			   struct port **ret_a, struct port **ret_b, struct wr_err *);
+int wr_port_ring_open_pair(struct umem *, const char *name_a, const char *name_b, uint16_t n_queues,
+			   uint32_t n_descs, struct port **ret_a, struct port **ret_b,
+			   struct wr_err *);
 
 #endif

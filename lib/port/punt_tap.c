@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The way back into the kernel.
+ *
+ * A frame written to a TAP is, for the kernel, received on the TAP. A filter on the TAP's own
+ * ingress hands it on, before anything has looked at it, to the ingress of the interface that it
+ * came by: from there on rp_filter, conntrack, tcpdump and the sender of ICMP errors see a packet
+ * of that interface. The TAP has the interface's MAC address, or the frame would be for another
+ * station; and no IPv6, or the kernel would speak on it.
+ *
+ * write() runs the kernel's whole receive path on the caller's thread, so nothing queues here: tx()
+ * is the sending.
+ */
+#include "lib/nl/nl.h"
+#include "lib/port/port.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/if_tun.h>
+#include <linux/pkt_cls.h>
+#include <linux/rtnetlink.h>
+#include <linux/tc_act/tc_mirred.h>
+#include <linux/virtio_net.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netlink/attr.h>
+#include <netlink/msg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum {
+	FILTER_PRIORITY = 1,
+	ETHERTYPE_ALL = 3,
+	ETH_BYTES = 14,
+	IP4_PROTOCOL_AT = 9,
+	TCP_CSUM_AT = 16,
+	UDP_CSUM_AT = 6,
+	ADDR_GEN_NONE = 1, /* IN6_ADDR_GEN_MODE_NONE */
+	MAX_TAP_MTU =
+		65535 - ETH_BYTES, /* the kernel's; longer packets can be written all the same */
+};
+
+struct tap_queue {
+	struct port_queue q;
+	int fd; /* -1: not open */
+};
+
+struct tap_port {
+	struct port port;
+	struct tap_queue queues[];
+};
+
+static struct tap_queue *tap_queue(struct port_queue *q)
+{
+	return (struct tap_queue *)q;
+}
+
+/* --- send ------------------------------------------------------------------------------------- */
+
+/* Says that the L4 checksum is unfinished, in the kernel's words. The node that set the flag has seen plain IPv4 with TCP or
+ * UDP; that it lies in the first segment is checked again, since the kernel will go by these
+ * numbers. */
+static void describe_csum(const struct packet *pkt, struct virtio_net_hdr *hdr)
+{
+	const uint8_t *ip4 = pkt->data + ETH_BYTES;
+	unsigned header_bytes, csum_at;
+
+	if (pkt->seg_len < ETH_BYTES + 20)
+		return;
+	header_bytes = (ip4[0] & 15U) * 4U;
+	csum_at = ip4[IP4_PROTOCOL_AT] == IPPROTO_TCP ? TCP_CSUM_AT : UDP_CSUM_AT;
+	if (pkt->seg_len < ETH_BYTES + header_bytes + csum_at + 2)
+		return;
+	hdr->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	hdr->csum_start = (uint16_t)(ETH_BYTES + header_bytes);
+	hdr->csum_offset = (uint16_t)csum_at;
+}
+
+/* 0 or -errno. */
+static int write_packet(int fd, const struct packet *pkt)
+{
+	struct virtio_net_hdr hdr = {0};
+	struct iovec iov[1 + WR_MAX_SEGS] = {{.iov_base = &hdr, .iov_len = sizeof(hdr)}};
+	int n = 1;
+
+	if (pkt->n_segs > WR_MAX_SEGS)
+		return -EMSGSIZE;
+	if (pkt->flags & PKT_CSUM_PARTIAL)
+		describe_csum(pkt, &hdr);
+	for (const struct packet *seg = pkt; seg; seg = seg->next)
+		iov[n++] = (struct iovec){.iov_base = seg->data, .iov_len = seg->seg_len};
+	return writev(fd, iov, n) < 0 ? -errno : 0;
+}
+
+static void tap_tx(struct port_queue *q, struct packet **pkts, unsigned n)
+{
+	uint64_t n_bytes = 0, n_full = 0, n_refused = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		int rc = write_packet(tap_queue(q)->fd, pkts[i]);
+
+		if (wr_likely(rc != -EAGAIN))
+			n_bytes += pkts[i]->len;
+		n_full += rc == -EAGAIN;
+		n_refused += rc && rc != -EAGAIN;
+		wr_packet_free(q->pool, pkts[i]);
+	}
+	wr_port_count(&q->counters.tx_kicks, n);
+	wr_port_count(&q->counters.tx_pkts, n - n_full);
+	wr_port_count(&q->counters.tx_bytes, n_bytes);
+	if (wr_unlikely(n_full))
+		wr_port_count(&q->counters.tx_full, n_full);
+	if (wr_unlikely(n_refused))
+		wr_port_count(&q->counters.tx_errors, n_refused);
+}
+
+/* --- what a way out does not do --------------------------------------------------------------- */
+
+static int tap_start(struct port_queue *q)
+{
+	(void)q;
+	return 0;
+}
+
+static unsigned tap_rx(struct port_queue *q, struct packet **ret_pkts, unsigned max)
+{
+	(void)q;
+	(void)ret_pkts;
+	(void)max;
+	return 0;
+}
+
+static void tap_flush(struct port_queue *q)
+{
+	(void)q;
+}
+
+static int tap_fd(const struct port_queue *q)
+{
+	(void)q;
+	return -1;
+}
+
+static void tap_discard(struct port_queue *q)
+{
+	(void)q;
+}
+
+static uint32_t tap_n_frames(const struct port_queue *q)
+{
+	(void)q;
+	return 0;
+}
+
+static void tap_close(struct port *port)
+{
+	struct tap_port *tp = (struct tap_port *)port;
+
+	for (unsigned i = 0; i < port->n_queues; i++)
+		if (tp->queues[i].fd >= 0)
+			close(tp->queues[i].fd);
+	free(tp);
+}
+
+static const struct port_ops punt_tap_ops = {
+	.scheme = "punt_tap",
+	.start = tap_start,
+	.rx = tap_rx,
+	.tx = tap_tx,
+	.flush = tap_flush,
+	.fd = tap_fd,
+	.discard = tap_discard,
+	.n_frames = tap_n_frames,
+	.close = tap_close,
+};
+
+/* --- the TAP as an interface ------------------------------------------------------------------ */
+
+/* A request about the TAP's link; NULL if out of memory. */
+static struct nl_msg *link_request(uint32_t tap_ifindex, unsigned flags)
+{
+	struct ifinfomsg body = {
+		.ifi_index = (int)tap_ifindex, .ifi_flags = flags, .ifi_change = flags};
+	struct nl_msg *msg = nlmsg_alloc_simple(RTM_NEWLINK, NLM_F_REQUEST);
+
+	if (msg && nlmsg_append(msg, &body, sizeof(body), NLMSG_ALIGNTO) < 0) {
+		nlmsg_free(msg);
+		return NULL;
+	}
+	return msg;
+}
+
+/* Keeps the kernel from giving the TAP a link-local address, and with it from speaking on it. */
+static int silence_ip6(struct nl_sock *sock, uint32_t tap_ifindex)
+{
+	struct nl_msg *msg = link_request(tap_ifindex, 0);
+	struct nlattr *spec, *inet6;
+	int rc;
+
+	if (!msg)
+		return -ENOMEM;
+	spec = nla_nest_start(msg, IFLA_AF_SPEC);
+	inet6 = spec ? nla_nest_start(msg, AF_INET6) : NULL;
+	if (!inet6 || nla_put_u8(msg, IFLA_INET6_ADDR_GEN_MODE, ADDR_GEN_NONE) < 0) {
+		nlmsg_free(msg);
+		return -ENOMEM;
+	}
+	nla_nest_end(msg, inet6);
+	nla_nest_end(msg, spec);
+	rc = wr_nl_ask(sock, msg, NULL, NULL);
+	/* A kernel without IPv6, or with it switched off, needs no silencing. */
+	return rc == -EAFNOSUPPORT || rc == -EOPNOTSUPP || rc == -EINVAL || rc == -EPERM ? 0 : rc;
+}
+
+static int set_link(struct nl_sock *sock, uint32_t tap_ifindex, const struct mac *mac, uint32_t mtu)
+{
+	struct nl_msg *msg = link_request(tap_ifindex, IFF_UP);
+
+	if (!msg)
+		return -ENOMEM;
+	if (nla_put(msg, IFLA_ADDRESS, sizeof(mac->b), mac->b) < 0 ||
+	    nla_put_u32(msg, IFLA_MTU, mtu < MAX_TAP_MTU ? mtu : MAX_TAP_MTU) < 0) {
+		nlmsg_free(msg);
+		return -ENOMEM;
+	}
+	return wr_nl_ask(sock, msg, NULL, NULL);
+}
+
+/* --- its filter ------------------------------------------------------------------------------- */
+
+static struct nl_msg *tc_request(int type, struct tcmsg *body, const char *kind)
+{
+	struct nl_msg *msg = nlmsg_alloc_simple(type, NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL);
+
+	if (!msg)
+		return NULL;
+	if (nlmsg_append(msg, body, sizeof(*body), NLMSG_ALIGNTO) < 0 ||
+	    nla_put_string(msg, TCA_KIND, kind) < 0) {
+		nlmsg_free(msg);
+		return NULL;
+	}
+	return msg;
+}
+
+static int add_clsact(struct nl_sock *sock, uint32_t tap_ifindex)
+{
+	struct tcmsg body = {
+		.tcm_ifindex = (int)tap_ifindex,
+		.tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0),
+		.tcm_parent = TC_H_CLSACT,
+	};
+	struct nl_msg *msg = tc_request(RTM_NEWQDISC, &body, "clsact");
+
+	return msg ? wr_nl_ask(sock, msg, NULL, NULL) : -ENOMEM;
+}
+
+/* The action "mirred ingress redirect", as number 1 of the list that is open in `msg`. */
+static int put_redirect(struct nl_msg *msg, uint32_t to_ifindex)
+{
+	const struct tc_mirred mirred = {
+		.action = TC_ACT_STOLEN, .eaction = TCA_INGRESS_REDIR, .ifindex = to_ifindex};
+	struct nlattr *action = nla_nest_start(msg, 1), *options;
+
+	if (!action || nla_put_string(msg, TCA_ACT_KIND, "mirred") < 0)
+		return -ENOMEM;
+	options = nla_nest_start(msg, TCA_ACT_OPTIONS);
+	if (!options || nla_put(msg, TCA_MIRRED_PARMS, sizeof(mirred), &mirred) < 0)
+		return -ENOMEM;
+	nla_nest_end(msg, options);
+	nla_nest_end(msg, action);
+	return 0;
+}
+
+static int put_filter(struct nl_msg *msg, uint32_t to_ifindex)
+{
+	/* A u32 selector without keys: every packet. It is older, and in more kernels, than
+	 * matchall. */
+	const struct tc_u32_sel all = {.flags = TC_U32_TERMINAL};
+	struct nlattr *options = nla_nest_start(msg, TCA_OPTIONS), *actions;
+
+	if (!options || nla_put(msg, TCA_U32_SEL, sizeof(all), &all) < 0)
+		return -ENOMEM;
+	actions = nla_nest_start(msg, TCA_U32_ACT);
+	if (!actions || put_redirect(msg, to_ifindex) < 0)
+		return -ENOMEM;
+	nla_nest_end(msg, actions);
+	nla_nest_end(msg, options);
+	return 0;
+}
+
+static int add_redirect(struct nl_sock *sock, uint32_t tap_ifindex, uint32_t to_ifindex)
+{
+	struct tcmsg body = {
+		.tcm_ifindex = (int)tap_ifindex,
+		.tcm_parent = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS),
+		.tcm_info = TC_H_MAKE(FILTER_PRIORITY << 16, htons(ETHERTYPE_ALL)),
+	};
+	struct nl_msg *msg = tc_request(RTM_NEWTFILTER, &body, "u32");
+
+	if (!msg)
+		return -ENOMEM;
+	if (put_filter(msg, to_ifindex) < 0) {
+		nlmsg_free(msg);
+		return -ENOMEM;
+	}
+	return wr_nl_ask(sock, msg, NULL, NULL);
+}
+
+/* --- open ------------------------------------------------------------------------------------- */
+
+/* One more descriptor of the TAP; the first makes it, and finds out whether somebody has it. */
+static int open_queue(struct tap_queue *t, const char *tap_name, bool is_first)
+{
+	struct ifreq ifr = {0};
+	int hdr_bytes = sizeof(struct virtio_net_hdr);
+
+	t->fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (t->fd < 0)
+		return -errno;
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%.15s", tap_name);
+	ifr.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE |
+				(is_first ? IFF_TUN_EXCL : 0));
+	if (ioctl(t->fd, TUNSETIFF, &ifr) < 0 || ioctl(t->fd, TUNSETVNETHDRSZ, &hdr_bytes) < 0)
+		return -errno;
+	return 0;
+}
+
+static int explain_tap(const struct punt_tap_conf *conf, const char *tap_name, int rc,
+		       struct wr_err *err)
+{
+	switch (rc) {
+	case -EBUSY:
+	case -EEXIST:
+		return wr_err(
+			err, rc,
+			"%s: the interface %s exists: another Weir serves %s, stop that one first",
+			conf->ifname, tap_name, conf->ifname);
+	case -EPERM:
+	case -EACCES:
+		return wr_err(err, rc, "%s: making the interface %s needs CAP_NET_ADMIN",
+			      conf->ifname, tap_name);
+	case -ENOENT:
+	case -ENODEV:
+	case -ENXIO:
+		return wr_err(err, rc, "%s: no /dev/net/tun: 'modprobe tun'", conf->ifname);
+	default:
+		return wr_err(err, rc, "%s: cannot make the interface %s: %s", conf->ifname,
+			      tap_name, strerror(-rc));
+	}
+}
+
+static int set_up(struct tap_port *tp, const struct punt_tap_conf *conf, struct wr_err *err)
+{
+	const uint32_t tap_ifindex = tp->port.ifindex;
+	struct nl_sock *sock;
+	int rc = wr_nl_open(NETLINK_ROUTE, 0, false, &sock, err);
+
+	if (rc < 0)
+		return rc;
+	if ((rc = silence_ip6(sock, tap_ifindex)) < 0)
+		wr_err(err, rc, "%s: cannot silence IPv6 on %s: %s", conf->ifname, tp->port.name,
+		       strerror(-rc));
+	else if ((rc = add_clsact(sock, tap_ifindex)) < 0)
+		wr_err(err, rc, "%s: no clsact qdisc on %s: %s: needs CONFIG_NET_SCH_INGRESS",
+		       conf->ifname, tp->port.name, strerror(-rc));
+	else if ((rc = add_redirect(sock, tap_ifindex, conf->ifindex)) < 0)
+		wr_err(err, rc,
+		       "%s: no redirecting filter on %s: %s: needs CONFIG_NET_CLS_U32 and "
+		       "CONFIG_NET_ACT_MIRRED",
+		       conf->ifname, tp->port.name, strerror(-rc));
+	else if ((rc = set_link(sock, tap_ifindex, &conf->mac, conf->mtu)) < 0)
+		wr_err(err, rc, "%s: cannot set MAC address and MTU %u of %s: %s", conf->ifname,
+		       conf->mtu, tp->port.name, strerror(-rc));
+	wr_nl_close(sock);
+	return rc;
+}
+
+static struct tap_port *new_port(const struct punt_tap_conf *conf)
+{
+	const size_t bytes = sizeof(struct tap_port) + conf->n_queues * sizeof(struct tap_queue);
+	struct tap_port *tp = aligned_alloc(WR_CACHE_LINE, bytes);
+
+	if (!tp)
+		return NULL;
+	memset(tp, 0, bytes);
+	tp->port.ops = &punt_tap_ops;
+	tp->port.mode = "tap";
+	tp->port.n_queues = conf->n_queues;
+	tp->port.flags = PORT_VIRTUAL;
+	snprintf(tp->port.name, sizeof(tp->port.name), "weir%u", conf->ifindex);
+	for (uint16_t i = 0; i < conf->n_queues; i++) {
+		tp->queues[i].fd = -1;
+		tp->queues[i].q.port = &tp->port;
+		tp->queues[i].q.queue_idx = i;
+		tp->port.queues[i] = &tp->queues[i].q;
+	}
+	return tp;
+}
+
+int wr_port_punt_tap_open(struct umem *umem, const struct punt_tap_conf *conf,
+			  struct port **ret_port, struct wr_err *err)
+{
+	struct tap_port *tp;
+	int rc = 0;
+
+	(void)umem; /* packets are copied into the kernel, whichever memory they lie in */
+	if (!conf->n_queues || conf->n_queues > WR_MAX_QUEUES)
+		return wr_err(err, -EINVAL, "%s: %u queues: 1 to %u are possible", conf->ifname,
+			      conf->n_queues, WR_MAX_QUEUES);
+	tp = new_port(conf);
+	if (!tp)
+		return wr_err(err, -ENOMEM, "%s: out of memory", conf->ifname);
+	for (unsigned i = 0; i < conf->n_queues && !rc; i++)
+		rc = open_queue(&tp->queues[i], tp->port.name, i == 0);
+	if (rc < 0) {
+		explain_tap(conf, tp->port.name, rc, err);
+		goto err_port;
+	}
+	tp->port.ifindex = if_nametoindex(tp->port.name);
+	rc = set_up(tp, conf, err);
+	if (rc < 0)
+		goto err_port;
+	*ret_port = &tp->port;
+	return 0;
+err_port:
+	tap_close(&tp->port);
+	return rc;
+}
+
+int wr_port_punt_tap_follow(struct port *port, const struct mac *mac, uint32_t mtu)
+{
+	struct nl_sock *sock;
+	int rc = wr_nl_open(NETLINK_ROUTE, 0, false, &sock, NULL);
+
+	if (rc < 0)
+		return rc;
+	rc = set_link(sock, port->ifindex, mac, mtu);
+	wr_nl_close(sock);
+	return rc;
+}
+
+uint32_t wr_port_punt_tap_ifindex(const struct port *port)
+{
+	return port->ifindex;
+}
