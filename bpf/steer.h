@@ -2,9 +2,10 @@
 /*
  * What the XDP program and user space share: layouts, limits, verdicts.
  *
- * There is one program object per interface. Its `.data` is mapped into user space and holds the interface's
- * settings, which the control thread writes in place. All objects of a process share two maps: `locals`
- * (addresses that are the host's own) and `beats` (one heartbeat a worker, mapped, written by that worker).
+ * There is one program object per interface. Its `.data` is mapped into user space and holds the
+ * interface's settings, which the control thread writes in place. All objects of a process share
+ * two maps: `locals` (addresses that are the host's own) and `beats` (one heartbeat a worker,
+ * mapped, written by that worker).
  */
 #ifndef WEIR_BPF_STEER_H
 #define WEIR_BPF_STEER_H
@@ -23,31 +24,40 @@ enum {
 	STEER_MAX_QUEUES = 64,
 	STEER_MAX_WORKERS = 16,
 	STEER_MAX_LOCALS = 65536,
+	STEER_NO_WORKER = 255, /* in worker_of_queue: nobody serves this queue */
 };
 
 /*
  * Every frame gets exactly one verdict, and each verdict is counted: (name, what happens, text).
+ *
+ * The order is the order of thinking, in three questions. Whose is it? (down to NOT_ROUTER): the
+ * address decides before TTL, options or size do, because BGP's TTL of 1 to this host expires
+ * nothing, and NOT_ROUTER then counts exactly the packets in transit that were not asked for. Can
+ * user space treat it? (down to UNFINISHED). Is anybody there to do it?
  */
+/* clang-format off */
 #define STEER_VERDICTS(V)                                                                          \
 	V(TRANSIT, "to user space", "in transit, taken by Weir")                                   \
-	V(OTHER_ETHERTYPE, "to the kernel", "not plain IPv4 (ARP, IPv6, VLAN, LLDP ...)")           \
-	V(OTHER_MAC, "to the kernel", "broadcast, multicast, or another station's MAC address")     \
-	V(BAD_HEADER, "to the kernel", "truncated or malformed IPv4 header")                        \
+	V(OTHER_ETHERTYPE, "to the kernel", "not plain IPv4 (ARP, IPv6, VLAN, LLDP ...)")          \
+	V(OTHER_MAC, "to the kernel", "broadcast, multicast, or another station's MAC address")    \
+	V(BAD_HEADER, "to the kernel", "truncated or malformed IPv4 header")                       \
+	V(SPECIAL_ADDRESS, "to the kernel", "multicast, broadcast, loopback or zero address")      \
+	V(LOCAL, "to the kernel", "to or from an address of this host")                            \
+	V(NOT_ROUTER, "to the kernel", "transit is left to the kernel on this interface")          \
 	V(OPTIONS, "to the kernel", "IPv4 options")                                                \
 	V(TTL, "to the kernel", "time to live would expire here")                                  \
-	V(SPECIAL_ADDRESS, "to the kernel", "multicast, broadcast, loopback or zero address")       \
-	V(LOCAL, "to the kernel", "to or from an address of this host")                             \
-	V(OVERSIZE, "to the kernel", "larger than the MTU (not yet segmented by its sender)")       \
-	V(UNFINISHED, "to the kernel", "tunnel or SCTP from a virtual interface: checksum may be unfinished") \
-	V(NOT_ROUTER, "to the kernel", "transit is left to the kernel on this interface")           \
-	V(STALLED, "to the kernel", "the worker has not stored its heartbeat in time")              \
+	V(OVERSIZE, "to the kernel", "larger than the MTU (not yet segmented by its sender)")      \
+	V(UNFINISHED, "to the kernel",                                                             \
+	  "tunnel or SCTP from a virtual interface: checksum may be unfinished")                   \
+	V(STALLED, "to the kernel", "the worker has not stored its heartbeat in time")             \
 	V(NO_SOCKET, "to the kernel", "no AF_XDP socket on this receive queue")
+/* clang-format on */
 
 enum steer_verdict {
 #define V(name, what, text) STEER_##name,
 	STEER_VERDICTS(V)
 #undef V
-	STEER_N_VERDICTS
+		STEER_N_VERDICTS
 };
 
 enum steer_flags {
@@ -55,21 +65,36 @@ enum steer_flags {
 	STEER_F_VIRTUAL = 1 << 1, /* local senders may leave checksums unfinished */
 };
 
-/* Settings of one interface; written by the control thread, each field on its own. */
+/*
+ * Settings of one interface; written by the control thread, read by the program at any moment. The
+ * MAC and the flags are one word, stored and loaded at once: no packet is judged by half of an old
+ * address and half of a new one. The other fields mean something each on its own.
+ */
 struct steer_settings {
-	uint8_t mac[6];
-	uint16_t flags;		  /* enum steer_flags */
+	union {
+		struct {
+			uint8_t mac[6];
+			uint16_t flags; /* enum steer_flags */
+		};
+		uint64_t mac_and_flags;
+	};
 	uint32_t max_frame_bytes; /* MTU + 14 */
 	uint32_t pad;
 	uint64_t deadline_ns; /* a heartbeat older than this means the worker hangs */
-	uint8_t worker_of_queue[STEER_MAX_QUEUES];
+	uint8_t worker_of_queue[STEER_MAX_QUEUES]; /* or STEER_NO_WORKER */
 };
 
 /*
- * A worker's heartbeat. The worker stores CLOCK_MONOTONIC here every turn. Before it sleeps it stores
- * STEER_ASLEEP: packets are then redirected whatever the time, and the program itself starts the
- * deadline by storing the time of the first one. So a sleeping worker needs no periodic wake-up and a
- * process that was stopped in its sleep still loses its traffic to the kernel after one deadline.
+ * A worker's heartbeat. The worker stores CLOCK_MONOTONIC here every turn. Before it sleeps it
+ * stores STEER_ASLEEP: packets are then redirected whatever the time, and the program itself starts
+ * the deadline by storing the time of the first one. So a sleeping worker needs no periodic wake-up
+ * and a process that was stopped in its sleep still loses its traffic to the kernel after one
+ * deadline.
+ *
+ * The one thing this cannot heal: the first packet is redirected and then lost inside the kernel
+ * (no buffer in the fill ring), so that nothing wakes the worker, and after the deadline the kernel
+ * keeps the traffic. Hence a sleep is bounded (a second or so) and the worker stores STEER_ASLEEP
+ * again.
  */
 #define STEER_ASLEEP (~(uint64_t)0)
 
