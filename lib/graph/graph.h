@@ -2,15 +2,17 @@
 /*
  * The graph: packets walk through nodes, vector by vector.
  *
- * A node decides for one packet: an inlined function that looks at it and returns an edge. Everything that is the same for all
- * nodes is written here once: the loop over the vector, prefetching, counting, the decision record, passing on.
+ * A node decides for one packet: an inlined function that looks at it and returns an edge.
+ * Everything that is the same for all nodes is written here once: the loop over the vector,
+ * prefetching, counting, the decision record, passing on.
  *
- * An edge leads to a later node, never back: the table of nodes is the order of execution, so one pass over it runs a burst to its end.
- * Edges are numbered through all nodes (first_edge + local number). That number is the packet's decision record (packet.edge), the index of its
- * counter, and the reason shown for a drop or a punt: node and reason are one fact.
+ * An edge leads to a later node, never back: the table of nodes is the order of execution, so one
+ * pass over it runs a burst to its end. Edges are numbered through all nodes (first_edge + local
+ * number). That number is the packet's decision record (packet.edge), the index of its counter, and
+ * the reason shown for a drop or a punt: node and reason are one fact.
  *
- * The graph knows neither ports nor time. `ctx`, passed through to the nodes, is the owner's (cnet: the worker).
- * One thread per graph; counters are read by others with relaxed loads.
+ * The graph knows neither ports nor time. `ctx`, passed through to the nodes, is the owner's (cnet:
+ * the worker). One thread per graph; counters are read by others with relaxed loads.
  */
 #ifndef WR_GRAPH_GRAPH_H
 #define WR_GRAPH_GRAPH_H
@@ -26,9 +28,9 @@ enum edge_kind {
 struct graph_edge {
 	const char *name; /* as in nodes.def: "no_route" */
 	const char *text; /* a sentence a person can act on; the target's name for EDGE_NEXT */
-	uint8_t kind;	  /* enum edge_kind */
-	uint8_t target;	  /* node index, greater than that of the node it leaves */
-	uint8_t detail;	  /* owner's: for a punt its class, see cnet/nodes.def */
+	uint8_t kind;     /* enum edge_kind */
+	uint8_t target;   /* node index, greater than that of the node it leaves */
+	uint8_t detail;   /* owner's: for a punt its class, see cnet/nodes.def */
 };
 
 struct graph;
@@ -56,7 +58,7 @@ struct graph_vector {
 struct graph {
 	const struct graph_table *table;
 	uint64_t *edge_counts; /* [n_edges] */
-	uint64_t *node_vectors; /* [n_nodes]: how often a node ran; packets / vectors = average vector */
+	uint64_t *node_vectors; /* [n_nodes]: how often a node ran */
 	struct graph_vector vectors[];
 };
 
@@ -64,13 +66,16 @@ struct graph {
 struct graph *wr_graph_create(const struct graph_table *);
 void wr_graph_free(struct graph *);
 
-/* Runs a burst (n <= WR_BURST) from node 0 until every packet has been taken by a final node, one without edges. */
+/* Runs a burst (n <= WR_BURST) from node 0 until every packet has been taken by a final node, one
+ * without edges. */
 void wr_graph_walk(struct graph *, void *ctx, struct packet *const *pkts, unsigned n);
 
 /* The node that a global edge number belongs to, and its edge. */
-const struct graph_node *wr_graph_node_of_edge(const struct graph_table *, unsigned edge, const struct graph_edge **ret_edge);
+const struct graph_node *wr_graph_node_of_edge(const struct graph_table *, unsigned edge,
+					       const struct graph_edge **ret_edge);
 
-static inline void wr_graph_leave(struct graph *g, const struct graph_node *node, unsigned edge_idx, struct packet *pkt)
+static inline void wr_graph_leave(struct graph *g, const struct graph_node *node, unsigned edge_idx,
+				  struct packet *pkt)
 {
 	struct graph_vector *to = &g->vectors[node->edges[edge_idx].target];
 	unsigned edge = node->first_edge + edge_idx;
@@ -81,14 +86,14 @@ static inline void wr_graph_leave(struct graph *g, const struct graph_node *node
 }
 
 /*
- * Defines wr_node_NAME(), the node's vector loop, around `static inline enum NAME_edge NAME(ctx_type *, struct packet *)`.
- * `node` is the node's row in the table. The packets' metadata and the first line of their data are asked for
- * GRAPH_AHEAD packets before they are needed.
+ * Defines wr_node_NAME(), the node's vector loop, around `static inline enum NAME_edge
+ * NAME(ctx_type *, struct packet *)`. `node` is the node's row in the table. The packets' metadata
+ * and the first line of their data are asked for GRAPH_AHEAD packets before they are needed.
  */
 enum { GRAPH_AHEAD = 4 };
 
 #define GRAPH_NODE(name, ctx_type, node)                                                           \
-	void wr_node_##name(struct graph *g, void *ctx, struct packet **pkts, unsigned n)           \
+	void wr_node_##name(struct graph *g, void *ctx, struct packet **pkts, unsigned n)          \
 	{                                                                                          \
 		for (unsigned i = 0; i < n; i++) {                                                 \
 			if (i + GRAPH_AHEAD < n)                                                   \

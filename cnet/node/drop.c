@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The end of a packet: counted by its reason and the interface it came in by, then freed.
+ */
+#include "cnet/worker.h"
+
+void wr_node_drop(struct graph *g, void *ctx, struct packet **pkts, unsigned n)
+{
+	struct worker *w = ctx;
+
+	(void)g;
+	for (unsigned i = 0; i < n; i++) {
+		w->port_edge_counts[pkts[i]->rx_port][pkts[i]->edge]++;
+		wr_packet_free(&w->pool, pkts[i]);
+	}
+}

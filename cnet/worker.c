@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "cnet/worker.h"
+
+#include "bpf/steer.h"
+#include "lib/mem/rcu.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum {
+	/* A sleeper wakes at least so often, should a wake-up ever get lost (a redirected frame
+	 * that the socket dropped has started the heartbeat's deadline without waking anybody). */
+	MAX_SLEEP_MS = 1000,
+};
+
+static_assert(WORKER_MAX_OUTS <= UINT8_MAX + 1, "packet.tx_port");
+
+int wr_worker_create(const struct worker_conf *conf, struct worker **ret_worker)
+{
+	struct worker *w;
+	int err;
+
+	if (posix_memalign((void **)&w, WR_CACHE_LINE, sizeof(*w)))
+		return -ENOMEM;
+	memset(w, 0, sizeof(*w));
+	w->conf = *conf;
+	w->clock = conf->clock;
+	w->fib = conf->fib;
+	w->beat = conf->beat;
+	wr_pool_init(&w->pool, conf->umem);
+	for (unsigned i = 0; i < N_EDGES; i++) {
+		const struct graph_edge *edge;
+
+		if (wr_graph_node_of_edge(&wr_node_table, i, &edge) && edge->kind == EDGE_PUNT)
+			w->limits[i].rate_pps = conf->punt_pps[edge->detail];
+	}
+	w->graph = wr_graph_create(&wr_node_table);
+	if (!w->graph) {
+		err = -ENOMEM;
+		goto err_graph;
+	}
+	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (w->wake_fd < 0) {
+		err = -errno;
+		goto err_eventfd;
+	}
+	*ret_worker = w;
+	return 0;
+
+err_eventfd:
+	wr_graph_free(w->graph);
+err_graph:
+	wr_pool_fini(&w->pool);
+	free(w);
+	return err;
+}
+
+void wr_worker_free(struct worker *w)
+{
+	if (!w)
+		return;
+	close(w->wake_fd);
+	for (unsigned i = 0; i < WR_MAX_PORTS; i++)
+		free(w->port_edge_counts[i]);
+	wr_graph_free(w->graph);
+	wr_pool_fini(&w->pool);
+	free(w);
+}
+
+int wr_worker_add_queue(struct worker *w, struct port_queue *q, unsigned out_idx, bool is_rx)
+{
+	unsigned port_idx = out_idx % WR_MAX_PORTS;
+
+	if (w->n_queues == wr_array_size(w->queues))
+		return -ENOSPC;
+	if (!w->port_edge_counts[port_idx]) {
+		w->port_edge_counts[port_idx] = calloc(N_EDGES, sizeof(uint64_t));
+		if (!w->port_edge_counts[port_idx])
+			return -ENOMEM;
+	}
+	q->pool = &w->pool;
+	if (out_idx < WR_MAX_PORTS)
+		w->is_virtual[port_idx] = q->port->flags & PORT_VIRTUAL;
+	w->queues[w->n_queues++] = q;
+	if (is_rx) {
+		w->queues[w->n_queues - 1] = w->queues[w->n_rx_queues];
+		w->queues[w->n_rx_queues++] = q;
+	}
+	if (!w->outs[out_idx].queue)
+		w->outs[out_idx].queue = q;
+	return 0;
+}
+
+void wr_worker_del_queue(struct worker *w, unsigned out_idx)
+{
+	struct port *port = w->outs[out_idx].queue ? w->outs[out_idx].queue->port : NULL;
+	unsigned n = 0, n_rx = 0;
+
+	w->outs[out_idx].queue = NULL;
+	for (unsigned i = 0; i < w->n_queues; i++) {
+		if (w->queues[i]->port == port)
+			continue;
+		n_rx += i < w->n_rx_queues;
+		w->queues[n++] = w->queues[i];
+	}
+	w->n_queues = n;
+	w->n_rx_queues = n_rx;
+}
+
+bool wr_worker_may_punt(struct worker *w, unsigned edge)
+{
+	struct limiter *l = &w->limits[edge];
+	uint64_t elapsed_ns = w->now_ns - l->last_ns;
+	uint64_t max_tokens = (l->rate_pps / 10 + 1) * WR_NS_PER_S;
+
+	if (!l->rate_pps)
+		return true;
+	/* Beyond a second the bucket is full anyway; so the product cannot overflow. */
+	if (!l->last_ns || elapsed_ns > WR_NS_PER_S)
+		l->tokens = max_tokens;
+	else
+		l->tokens += elapsed_ns * l->rate_pps;
+	if (l->tokens > max_tokens)
+		l->tokens = max_tokens;
+	l->last_ns = w->now_ns;
+	if (l->tokens < WR_NS_PER_S)
+		return false;
+	l->tokens -= WR_NS_PER_S;
+	return true;
+}
+
+/* --- a turn
+ * ------------------------------------------------------------------------------------- */
+
+/* Sends what the walk left in the vectors of the ways out. */
+static void send_outs(struct worker *w)
+{
+	for (unsigned i = 0; i < wr_array_size(w->touched); i++)
+		while (w->touched[i]) {
+			unsigned out_idx = i * 64 + (unsigned)__builtin_ctzll(w->touched[i]);
+			struct worker_out *out = &w->outs[out_idx];
+
+			w->touched[i] &= w->touched[i] - 1;
+			wr_port_tx(out->queue, out->pkts, out->n);
+			out->n = 0;
+		}
+}
+
+/*
+ * After a stall longer than the deadline the kernel has been forwarding: what still lies in the
+ * rings is older than that and would come out late and reordered. It is thrown away before the
+ * heartbeat lets new frames in.
+ */
+static void store_beat(struct worker *w)
+{
+	uint64_t stored = w->beat_ns;
+
+	if (!w->beat)
+		return;
+	/* While asleep the XDP program may have started the deadline. */
+	if (stored == STEER_ASLEEP)
+		stored = __atomic_load_n(w->beat, __ATOMIC_RELAXED);
+	if (stored && stored != STEER_ASLEEP && w->now_ns > stored &&
+	    w->now_ns - stored > w->conf.deadline_ns) {
+		w->n_stalls++;
+		for (unsigned i = 0; i < w->n_rx_queues; i++)
+			if (w->queues[i]->port->ops->discard)
+				w->queues[i]->port->ops->discard(w->queues[i]);
+	}
+	w->beat_ns = w->now_ns;
+	__atomic_store_n(w->beat, w->now_ns, __ATOMIC_RELAXED);
+}
+
+unsigned wr_worker_turn(struct worker *w)
+{
+	struct packet *pkts[WR_BURST];
+	unsigned n_total = 0;
+
+	w->now_ns = wr_now_ns(w->clock);
+	store_beat(w);
+	for (unsigned i = 0; i < w->n_rx_queues; i++) {
+		unsigned n = wr_port_rx(w->queues[i], pkts, WR_BURST);
+
+		if (!n)
+			continue;
+		n_total += n;
+		wr_graph_walk(w->graph, w, pkts, n);
+		send_outs(w);
+	}
+	for (unsigned i = 0; i < w->n_queues; i++)
+		w->queues[i]->port->ops->flush(w->queues[i]);
+	if (n_total)
+		w->busy_ns = w->now_ns;
+	w->n_turns++;
+	return n_total;
+}
+
+/* --- the thread
+ * --------------------------------------------------------------------------------- */
+
+static bool is_woken(const struct worker *w)
+{
+	return __atomic_load_n(&w->call.fn, __ATOMIC_ACQUIRE) ||
+	       __atomic_load_n(&w->must_stop, __ATOMIC_ACQUIRE);
+}
+
+static void run_call(struct worker *w)
+{
+	void (*fn)(struct worker *, void *) = __atomic_load_n(&w->call.fn, __ATOMIC_ACQUIRE);
+
+	if (!fn)
+		return;
+	fn(w, w->call.arg);
+	__atomic_store_n(&w->call.fn, NULL, __ATOMIC_RELEASE);
+}
+
+/* Collects the descriptors to sleep on; false if some queue has something already. */
+static bool arm_queues(struct worker *w, struct pollfd *fds, unsigned *ret_n)
+{
+	unsigned n = 0;
+
+	fds[n++] = (struct pollfd){.fd = w->wake_fd, .events = POLLIN};
+	for (unsigned i = 0; i < w->n_rx_queues; i++) {
+		struct port_queue *q = w->queues[i];
+		int fd = q->port->ops->fd(q);
+
+		if (q->port->ops->arm && q->port->ops->arm(q))
+			return false;
+		if (fd >= 0)
+			fds[n++] = (struct pollfd){.fd = fd, .events = POLLIN};
+	}
+	*ret_n = n;
+	return true;
+}
+
+/*
+ * "Asleep" is stored before the rings are looked at for the last time: a frame that the XDP program
+ * sends after it saw the store finds a ring that poll() watches; one sent before is seen by arm().
+ */
+static void fall_asleep(struct worker *w)
+{
+	struct pollfd fds[1 + wr_array_size(w->queues)];
+	uint64_t n_wakes;
+	unsigned n;
+
+	if (w->beat) {
+		w->beat_ns = STEER_ASLEEP;
+		__atomic_store_n(w->beat, STEER_ASLEEP, __ATOMIC_SEQ_CST);
+	}
+	if (!arm_queues(w, fds, &n))
+		return;
+	w->n_sleeps++;
+	wr_rcu_offline();
+	if (!is_woken(w) && poll(fds, n, MAX_SLEEP_MS) > 0 && fds[0].revents &&
+	    read(w->wake_fd, &n_wakes, sizeof(n_wakes)) < 0 && errno != EAGAIN)
+		w->must_stop = true; /* an eventfd that cannot be read: give up rather than spin */
+	wr_rcu_online();
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+
+	wr_rcu_register();
+	w->busy_ns = wr_now_ns(w->clock);
+	while (!__atomic_load_n(&w->must_stop, __ATOMIC_ACQUIRE)) {
+		wr_worker_turn(w);
+		run_call(w);
+		wr_rcu_quiesce();
+		if (w->now_ns - w->busy_ns > w->conf.spin_ns)
+			fall_asleep(w);
+	}
+	if (w->beat)
+		__atomic_store_n(w->beat, 0, __ATOMIC_RELAXED);
+	wr_rcu_unregister();
+	return NULL;
+}
+
+int wr_worker_start(struct worker *w)
+{
+	char name[16];
+	int err = pthread_create(&w->thread, NULL, worker_main, w);
+
+	if (err)
+		return -err;
+	w->has_thread = true;
+	snprintf(name, sizeof(name), "weir-worker-%u", w->conf.worker_idx % 100);
+	pthread_setname_np(w->thread, name);
+	return 0;
+}
+
+static void wake(struct worker *w)
+{
+	uint64_t one = 1;
+
+	/* A full counter wakes as well. */
+	if (write(w->wake_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+void wr_worker_stop(struct worker *w)
+{
+	if (!w->has_thread)
+		return;
+	__atomic_store_n(&w->must_stop, true, __ATOMIC_RELEASE);
+	wake(w);
+	pthread_join(w->thread, NULL);
+	w->has_thread = false;
+}
+
+void wr_worker_call(struct worker *w, void (*fn)(struct worker *, void *arg), void *arg)
+{
+	if (!w->has_thread) {
+		fn(w, arg);
+		return;
+	}
+	w->call.arg = arg;
+	__atomic_store_n(&w->call.fn, fn, __ATOMIC_RELEASE);
+	wake(w);
+	while (__atomic_load_n(&w->call.fn, __ATOMIC_ACQUIRE))
+		usleep(50);
+}
