@@ -85,6 +85,7 @@ struct mirror_path {
 	uint32_t oif;
 	uint16_t weight; /* 1..256 */
 	uint8_t flags;	 /* RTNH_F_* */
+	uint8_t why;	 /* the mirror's own: 0, or what in it Weir does not evaluate */
 };
 
 struct mirror_route {
