@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * weir-router: forwards, beside whatever routing daemon runs, what the kernel's tables say.
+ *
+ * Everything that happens is in the stack; here are the options, the signals and the control
+ * socket. Exit status: 0 ended as asked, 1 could not start or went wrong, 2 usage.
+ */
+#include "cnet/stack.h"
+#include "cnet/version.h"
+#include "lib/req/req.h"
+#include "lib/sys/notify.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { EXIT_USAGE = 2 };
+enum { OPT_CHECK = 1000, OPT_VERSION, OPT_CONF };
+
+struct router {
+	struct weir *weir;
+	struct req_server *server;
+	struct wr_log log;
+	struct wr_watch signals;
+	int signal_fd;
+	bool must_stop;
+};
+
+struct options {
+	struct conf conf;
+	bool is_check;
+};
+
+static void usage(FILE *to)
+{
+	fputs("weir-router: IPv4 forwarding in user space, by the kernel's tables\n"
+	      "\n"
+	      "usage: weir-router [-c FILE] -i IFACE... [-s SOCKET] [-w WORKERS] [SETTING...]\n"
+	      "\n"
+	      "  -i IFACE               forward what comes in here (repeat for each interface)\n"
+	      "  -c FILE                settings, a line each: name value, or: interface IFACE\n"
+	      "  -s SOCKET              as --socket\n"
+	      "  -w WORKERS             as --workers\n"
+	      "  --check                say what would be taken and how; take nothing\n"
+	      "  -h, --help             this text\n"
+	      "  -V, --version          the version\n"
+	      "\n"
+	      "settings:\n",
+	      to);
+	wr_conf_print_options(to);
+	fputs("\nRuns in the foreground and logs to stderr. SIGTERM ends it; SIGHUP compares the\n"
+	      "tables with the kernel's.\n",
+	      to);
+}
+
+static int set(struct conf *conf, const char *name, const char *value)
+{
+	struct wr_err err;
+
+	if (!wr_conf_set(conf, name, value, &err))
+		return 0;
+	fprintf(stderr, "weir-router: %s\n", err.text);
+	return EXIT_USAGE;
+}
+
+static int take_option(struct options *o, int opt, const struct conf_options *table)
+{
+	struct wr_err err;
+
+	switch (opt) {
+	case 'i':
+		if (!wr_conf_add_interface(&o->conf, optarg, &err))
+			return 0;
+		break;
+	case 'c':
+		if (!wr_conf_load(&o->conf, optarg, &err))
+			return 0;
+		break;
+	case 's':
+		return set(&o->conf, "socket", optarg);
+	case 'w':
+		return set(&o->conf, "workers", optarg);
+	case OPT_CHECK:
+		o->is_check = true;
+		return 0;
+	case 'h':
+		usage(stdout);
+		exit(EXIT_SUCCESS);
+	case 'V':
+		puts("weir-router " WEIR_VERSION);
+		exit(EXIT_SUCCESS);
+	default:
+		if (opt >= OPT_CONF && opt < OPT_CONF + CONF_N)
+			return set(&o->conf, table->rows[opt - OPT_CONF].name, optarg);
+		fputs("weir-router: 'weir-router --help' lists the options\n", stderr);
+		return EXIT_USAGE;
+	}
+	fprintf(stderr, "weir-router: %s\n", err.text);
+	return EXIT_USAGE;
+}
+
+static int parse_options(int argc, char **argv, struct options *ret_options)
+{
+	static const struct option own[] = {
+		{"check", no_argument, NULL, OPT_CHECK},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+	};
+	struct option rows[CONF_N + wr_array_size(own) + 1] = {{0}};
+	struct conf_options table;
+	int opt;
+
+	wr_conf_init(&ret_options->conf);
+	wr_conf_options(&table, OPT_CONF);
+	memcpy(rows, own, sizeof(own));
+	memcpy(rows + wr_array_size(own), table.rows, CONF_N * sizeof(rows[0]));
+	while ((opt = getopt_long(argc, argv, "i:c:s:w:hV", rows, NULL)) != -1) {
+		int status = take_option(ret_options, opt, &table);
+
+		if (status)
+			return status;
+	}
+	if (optind < argc) {
+		fprintf(stderr, "weir-router: '%s': not an option; interfaces are given as -i %s\n",
+			argv[optind], argv[optind]);
+		return EXIT_USAGE;
+	}
+	if (!ret_options->conf.n_ifnames) {
+		fputs("weir-router: no interface; name at least one: weir-router -i eth0 -i eth1\n",
+		      stderr);
+		return EXIT_USAGE;
+	}
+	return 0;
+}
+
+static int check(struct weir *weir)
+{
+	int status = EXIT_SUCCESS;
+
+	for (unsigned i = 0; i < weir->conf.n_ifnames; i++) {
+		char say[512];
+		struct wr_err err;
+
+		if (wr_stack_check_interface(weir, weir->conf.ifnames[i], say, sizeof(say), &err)) {
+			printf("%s\n", err.text);
+			status = EXIT_FAILURE;
+		} else {
+			printf("%s: %s\n", weir->conf.ifnames[i], say);
+		}
+	}
+	return status;
+}
+
+static int answer(void *arg, char *const *words, unsigned n_words, struct req_reply *reply,
+		  struct wr_err *err)
+{
+	struct router *r = arg;
+
+	return wr_command(r->weir, words, n_words, reply, err);
+}
+
+static void on_signal(struct wr_watch *watch, uint32_t events)
+{
+	struct router *r = wr_container_of(watch, struct router, signals);
+	struct signalfd_siginfo info;
+
+	(void)events;
+	while (read(r->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo != SIGHUP)
+			r->must_stop = true;
+		else if (wr_mirror_resync(r->weir->mirror))
+			wr_log(&r->log, WR_LOG_WARN,
+			       "comparing the tables with the kernel's failed; is tried again");
+	}
+}
+
+/* Before any thread starts, so that all inherit the mask. */
+static int open_signals(struct router *r)
+{
+	sigset_t set_of;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set_of);
+	sigaddset(&set_of, SIGTERM);
+	sigaddset(&set_of, SIGINT);
+	sigaddset(&set_of, SIGHUP);
+	if (sigprocmask(SIG_BLOCK, &set_of, NULL))
+		return -errno;
+	r->signal_fd = signalfd(-1, &set_of, SFD_CLOEXEC | SFD_NONBLOCK);
+	return r->signal_fd < 0 ? -errno : 0;
+}
+
+/* /run/weir is ours to make; any other directory of the socket is the operator's. */
+static void make_socket_dir(const char *socket)
+{
+	if (!strncmp(socket, "/run/weir/", strlen("/run/weir/")))
+		mkdir("/run/weir", 0755);
+}
+
+static int run(struct router *r, struct wr_err *err)
+{
+	int code = wr_stack_start(r->weir, err);
+
+	if (code)
+		return code;
+	make_socket_dir(r->weir->conf.socket);
+	code = wr_req_listen(r->weir->loop, r->weir->conf.socket, answer, r, &r->server, err);
+	if (code)
+		return code;
+	r->signals.ready = on_signal;
+	code = wr_watch_start(r->weir->loop, &r->signals, r->signal_fd, 1 /* EPOLLIN */);
+	if (code)
+		return wr_err(err, code, "watching for signals: %s", strerror(-code));
+	wr_notify("READY=1\nSTATUS=forwarding");
+	wr_log(&r->log, WR_LOG_INFO, "ready; control socket %s", r->weir->conf.socket);
+	while (!r->must_stop && !code)
+		code = wr_loop_turn(r->weir->loop, UINT64_MAX);
+	wr_notify("STOPPING=1");
+	if (code)
+		wr_err(err, code, "event loop: %s", strerror(-code));
+	return code;
+}
+
+int main(int argc, char **argv)
+{
+	struct router r = {.log = {.write = wr_log_stderr, .max_level = WR_LOG_INFO},
+			   .signals.fd = -1};
+	struct options o = {.is_check = false};
+	struct wr_err err = {.text = ""};
+	int code = parse_options(argc, argv, &o);
+
+	if (code)
+		return code;
+	code = open_signals(&r);
+	if (code) {
+		fprintf(stderr, "weir-router: signals: %s\n", strerror(-code));
+		return EXIT_FAILURE;
+	}
+	code = wr_stack_create(&o.conf, &r.log, wr_clock_monotonic(), &r.weir, &err);
+	if (!code && o.is_check) {
+		code = check(r.weir);
+		wr_stack_free(r.weir);
+		return code;
+	}
+	if (!code)
+		code = run(&r, &err);
+	if (code)
+		fprintf(stderr, "weir-router: %s\n", err.text);
+	else
+		wr_log(&r.log, WR_LOG_INFO, "stopping: the kernel forwards from here");
+	if (r.server)
+		wr_req_close(r.server);
+	if (r.weir)
+		wr_stack_free(r.weir);
+	close(r.signal_fd);
+	return code ? EXIT_FAILURE : EXIT_SUCCESS;
+}
