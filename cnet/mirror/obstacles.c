@@ -15,7 +15,8 @@
  * With bypass_netfilter the sources of netfilter and xfrm are not asked at all. Rules that match
  * a firewall mark then have no marks to match: the operator gave those up with the firewall.
  *
- * Not seen: BPF programs at netfilter hooks on a kernel that cannot list its hooks.
+ * Not seen on a kernel that cannot list its netfilter hooks (Debian's among them): what is neither
+ * nft nor iptables, such as BPF programs at those hooks and IPVS.
  */
 #include "cnet/mirror/obstacles_src.h"
 
@@ -35,6 +36,7 @@ enum {
 	QUIET_MS = 100,
 	SLOW_S = 5,
 	SLOW_IPTABLES_S = 2,
+	MISSING_PERIODS = 12, /* of the slow timer, until a protocol is tried again */
 	EVENTS_PER_READ = 64,
 	EVENTS_RCVBUF_BYTES = 1 << 20,
 };
@@ -97,6 +99,7 @@ struct obstacles {
 	struct wr_timer slow;     /* always armed */
 	struct wr_timer announce; /* armed: changed() is due */
 
+	unsigned n_slow;
 	uint32_t active; /* bits of sources: not those that are bypassed */
 	uint32_t dirty;
 	struct source_state states[N_SOURCES];
@@ -250,10 +253,24 @@ static void start_slow(struct obstacles *o)
 	wr_timer_start(o->loop, &o->slow, (is_faster ? SLOW_IPTABLES_S : SLOW_S) * WR_NS_PER_S);
 }
 
+static int open_bypassable(struct obstacles *, struct wr_err *);
+
+/* A module may come late that asking did not load. Rarely, because asking starts modprobe. */
+static void try_missing(struct obstacles *o)
+{
+	bool is_missing = !o->ask.nfnl || !o->ask.xfrm;
+
+	if (!(o->active & BIT(SRC_NFT)) || !is_missing || ++o->n_slow % MISSING_PERIODS)
+		return;
+	if (!open_bypassable(o, NULL))
+		o->dirty |= o->active;
+}
+
 static void slow_fire(struct wr_timer *t)
 {
 	struct obstacles *o = wr_container_of(t, struct obstacles, slow);
 
+	try_missing(o);
 	for (unsigned i = 0; i < N_SOURCES; i++)
 		if (sources[i].flags & IS_POLLED || o->states[i].err)
 			o->dirty |= BIT(i);
@@ -320,13 +337,6 @@ static void on_ready(struct wr_watch *w, uint32_t epoll_events)
  * Opening and closing.
  */
 
-static int open_ask(int protocol, struct nl_sock **ret_sock, struct wr_err *err)
-{
-	int code = wr_nl_open(protocol, 0, false, ret_sock, err);
-
-	return code == -EPROTONOSUPPORT ? 0 : code;
-}
-
 static int subscribe(struct events *ev, const int *groups, unsigned n_groups, struct wr_err *err)
 {
 	for (unsigned i = 0; i < n_groups; i++)
@@ -339,17 +349,25 @@ static int subscribe(struct events *ev, const int *groups, unsigned n_groups, st
 	return 0;
 }
 
+static void close_events(struct obstacles *o, struct events *ev)
+{
+	wr_watch_stop(o->loop, &ev->watch);
+	wr_nl_close(ev->sock);
+	ev->sock = NULL;
+}
+
 static int open_events(struct obstacles *o, struct events *ev, int protocol, const int *groups,
 		       unsigned n_groups, struct wr_err *err)
 {
 	int code = wr_nl_open(protocol, EVENTS_RCVBUF_BYTES, true, &ev->sock, err);
 
-	if (code == -EPROTONOSUPPORT)
-		return 0;
-	if (!code)
-		code = subscribe(ev, groups, n_groups, err);
+	if (code)
+		return code;
+	code = subscribe(ev, groups, n_groups, err);
 	if (!code)
 		code = wr_watch_start(o->loop, &ev->watch, nl_socket_get_fd(ev->sock), EPOLLIN);
+	if (code)
+		close_events(o, ev);
 	return code;
 }
 
@@ -379,19 +397,27 @@ static int open_rtnl(struct obstacles *o, struct wr_err *err)
 	return code;
 }
 
+/* Opens what is not open yet. A kernel without the protocol is no error: it has nothing to find. */
+static int open_protocol(struct obstacles *o, int protocol, int group, struct events *ev,
+			 struct nl_sock **ask, struct wr_err *err)
+{
+	struct wr_err why = {""};
+	int code = ev->sock ? 0 : open_events(o, ev, protocol, &group, 1, &why);
+
+	if (!code && !*ask)
+		code = wr_nl_open(protocol, 0, false, ask, &why);
+	if (!code || code == -EPROTONOSUPPORT)
+		return 0;
+	return wr_err(err, code, "%s", why.text);
+}
+
 static int open_bypassable(struct obstacles *o, struct wr_err *err)
 {
-	static const int nft_groups[] = {NFNLGRP_NFTABLES};
-	static const int xfrm_groups[] = {XFRMNLGRP_POLICY};
-	int code = open_ask(NETLINK_NETFILTER, &o->ask.nfnl, err);
+	int code =
+		open_protocol(o, NETLINK_NETFILTER, NFNLGRP_NFTABLES, &o->nfnl, &o->ask.nfnl, err);
 
-	if (!code)
-		code = open_events(o, &o->nfnl, NETLINK_NETFILTER, nft_groups, 1, err);
-	if (!code)
-		code = open_ask(NETLINK_XFRM, &o->ask.xfrm, err);
-	if (!code)
-		code = open_events(o, &o->xfrm, NETLINK_XFRM, xfrm_groups, 1, err);
-	return code;
+	return code ? code
+		    : open_protocol(o, NETLINK_XFRM, XFRMNLGRP_POLICY, &o->xfrm, &o->ask.xfrm, err);
 }
 
 static int open_all(struct obstacles *o, bool bypass_netfilter, struct wr_err *err)
@@ -454,12 +480,6 @@ int wr_obstacles_create(struct wr_loop *loop, bool bypass_netfilter, void (*chan
 	start_slow(o);
 	*ret = o;
 	return 0;
-}
-
-static void close_events(struct obstacles *o, struct events *ev)
-{
-	wr_watch_stop(o->loop, &ev->watch);
-	wr_nl_close(ev->sock);
 }
 
 void wr_obstacles_free(struct obstacles *o)

@@ -85,7 +85,7 @@ static int add_place(struct look *look, struct place place)
 
 static bool is_own_tap(const char *name)
 {
-	if (strncmp(name, "weir", 4) || !name[4])
+	if (strncmp(name, "weir", 4) != 0 || !name[4])
 		return false;
 	return name[4 + strspn(name + 4, "0123456789")] == '\0';
 }

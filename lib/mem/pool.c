@@ -79,7 +79,7 @@ struct packet *wr_packet_from(struct pool *pool, const void *buf, size_t n)
 	if (n_segs > WR_MAX_SEGS)
 		return NULL;
 	n_had = wr_pool_get(pool, segs, (unsigned)n_segs);
-	if (n_had < n_segs) {
+	if (!n_had || n_had < n_segs) {
 		while (n_had)
 			wr_pool_put_frame(pool, segs[--n_had]);
 		return NULL;

@@ -56,15 +56,15 @@ enum {
 	TX_BUDGET = 256,      /* packets a sendto() takes, where the kernel lets us say */
 	RX_HEADROOM = 256,    /* the kernel's XDP_PACKET_HEADROOM in front of what it receives */
 	MAX_FUTILE_KICKS = 4, /* in one flush */
-	MAX_FUTILE_FLUSHES =
-		1024, /* then a sleeper may sleep although frames wait in the TX ring */
+	/* After as many a sleeper may sleep although frames wait in the TX ring. */
+	MAX_FUTILE_FLUSHES = 1024,
 	MIN_DESCS = 64,
 	MAX_DESCS = 1 << 16,
 	BIND_RETRY_MS = 5,
-	MAX_BIND_TRIES =
-		150 / BIND_RETRY_MS, /* a queue is free 12-37 ms after its socket is closed */
-	SETTLE_MS = 20,              /* for what is being sent when the port is closed */
-	ZERO_COPY_GRACE_MS = 100,    /* until the NIC has surely let go of its frames */
+	/* A queue is free 12-37 ms after its socket is closed. */
+	MAX_BIND_TRIES = 150 / BIND_RETRY_MS,
+	SETTLE_MS = 20,           /* for what is being sent when the port is closed */
+	ZERO_COPY_GRACE_MS = 100, /* until the NIC has surely let go of its frames */
 };
 
 struct mapping {
@@ -481,7 +481,8 @@ static bool af_xdp_arm(struct port_queue *q)
 	struct xdp_queue *x = xdp_queue(q);
 
 	wake_fill(x);
-	if (n_untaken(x) && !x->is_down && !x->is_gone && x->n_futile < MAX_FUTILE_FLUSHES)
+	if (n_untaken(x) && xsk_ring_prod__needs_wakeup(&x->tx) && !x->is_down && !x->is_gone &&
+	    x->n_futile < MAX_FUTILE_FLUSHES)
 		return true; /* nobody else would kick these */
 	return xsk_cons_nb_avail(&x->rx, 1);
 }
@@ -728,7 +729,8 @@ static void read_options(struct xdp_queue *x, uint16_t flags)
 {
 	struct xdp_options options = {0};
 	socklen_t len = sizeof(options);
-	int budget = TX_BUDGET;
+	/* The kernel refuses more than the ring has slots. */
+	uint32_t budget = x->tx_descs < TX_BUDGET ? x->tx_descs : TX_BUDGET;
 
 	if (!getsockopt(x->fd, SOL_XDP, XDP_OPTIONS, &options, &len))
 		x->is_zero_copy = options.flags & XDP_OPTIONS_ZEROCOPY;
@@ -852,11 +854,11 @@ static int explain_register(const struct umem *umem, const char *ifname, int rc,
 	if (rc != -ENOBUFS)
 		return wr_err(err, rc, "%s: cannot register %lu KiB of packet memory: %s", ifname,
 			      need_kib, strerror(-rc));
-	return wr_err(
-		err, rc,
-		"%s: %lu KiB of packet memory, counted for each interface, exceed the limit of %lu KiB for "
-		"locked memory: raise it (ulimit -l, LimitMEMLOCK=) or grant CAP_IPC_LOCK",
-		ifname, need_kib, (unsigned long)(limit.rlim_cur >> 10));
+	return wr_err(err, rc,
+		      "%s: %lu KiB of packet memory, counted for each interface, exceed the "
+		      "limit of %lu KiB for locked memory: raise it (ulimit -l, LimitMEMLOCK=) or "
+		      "grant CAP_IPC_LOCK",
+		      ifname, need_kib, (unsigned long)(limit.rlim_cur >> 10));
 }
 
 static int explain_bind(const struct af_xdp_conf *conf, unsigned queue_idx, int rc,
@@ -891,10 +893,10 @@ static int explain(const struct umem *umem, const struct af_xdp_conf *conf, unsi
 			return wr_err(err, rc, "%s: an AF_XDP socket needs CAP_NET_RAW",
 				      conf->ifname);
 		if (rc == -EAFNOSUPPORT)
-			return wr_err(
-				err, rc,
-				"%s: this kernel has no AF_XDP: needs Linux 5.4 with CONFIG_XDP_SOCKETS",
-				conf->ifname);
+			return wr_err(err, rc,
+				      "%s: this kernel has no AF_XDP: needs Linux 5.4 with "
+				      "CONFIG_XDP_SOCKETS",
+				      conf->ifname);
 		return wr_err(err, rc, "%s: cannot open an AF_XDP socket: %s", conf->ifname,
 			      strerror(-rc));
 	case STEP_REGISTER:
@@ -967,16 +969,16 @@ static int check_conf(const struct af_xdp_conf *conf, struct wr_err *err)
 		return wr_err(err, -EINVAL, "%s: %u queues: 1 to %u are possible", conf->ifname,
 			      conf->n_queues, WR_MAX_QUEUES);
 	if (!is_ring_size(conf->rx_descs) || !is_ring_size(conf->tx_descs))
-		return wr_err(
-			err, -EINVAL,
-			"%s: rings of %u and %u descriptors: powers of two from %u to %u are possible",
-			conf->ifname, conf->rx_descs, conf->tx_descs, MIN_DESCS, MAX_DESCS);
+		return wr_err(err, -EINVAL,
+			      "%s: rings of %u and %u descriptors: powers of two from %u to %u "
+			      "are possible",
+			      conf->ifname, conf->rx_descs, conf->tx_descs, MIN_DESCS, MAX_DESCS);
 	n_queues = count_rx_queues(conf->ifname);
 	if (n_queues && conf->n_queues > n_queues)
 		return wr_err(
 			err, -EINVAL,
-			"%s: has %u receive queues, %u were asked for: ask for fewer workers, or for "
-			"more queues with 'ethtool -L %s'",
+			"%s: has %u receive queues, %u were asked for: ask for fewer workers, "
+			"or for more queues with 'ethtool -L %s'",
 			conf->ifname, n_queues, conf->n_queues, conf->ifname);
 	return 0;
 }

@@ -63,9 +63,11 @@ static struct tap_queue *tap_queue(struct port_queue *q)
 
 /* --- send ------------------------------------------------------------------------------------- */
 
-/* Says that the L4 checksum is unfinished, in the kernel's words. The node that set the flag has seen plain IPv4 with TCP or
- * UDP; that it lies in the first segment is checked again, since the kernel will go by these
- * numbers. */
+/*
+ * Says that the L4 checksum is unfinished, in the kernel's words. The node that set the flag has
+ * seen plain IPv4 with TCP or UDP; that all of it lies in the first segment is checked again, since
+ * the kernel will go by these numbers.
+ */
 static void describe_csum(const struct packet *pkt, struct virtio_net_hdr *hdr)
 {
 	const uint8_t *ip4 = pkt->data + ETH_BYTES;

@@ -231,8 +231,6 @@ static void free_wire(struct wire *wire)
 	for (unsigned i = 0; i < 2U * wire->n_queues; i++) {
 		struct direction *d = &wire->directions[i];
 
-		if (d->slots)
-			drain(wire, d, d->head);
 		free(d->slots);
 		if (d->event_fd >= 0)
 			close(d->event_fd);
@@ -253,8 +251,12 @@ static void ring_close(struct port *port)
 		__atomic_store_n(&rp->queues[i].out->head_public, rp->queues[i].out->head,
 				 __ATOMIC_RELEASE);
 	}
-	if (--rp->wire->n_ends == 0)
+	if (--rp->wire->n_ends == 0) {
+		/* What the other worker sent while this end was being closed. */
+		for (unsigned i = 0; i < 2U * rp->wire->n_queues; i++)
+			drain(rp->wire, &rp->wire->directions[i], rp->wire->directions[i].head);
 		free_wire(rp->wire);
+	}
 	free(rp);
 }
 
@@ -273,7 +275,7 @@ static const struct port_ops ring_ops = {
 
 static struct wire *new_wire(struct umem *umem, uint16_t n_queues, uint32_t n_descs)
 {
-	const size_t bytes = sizeof(struct wire) + 2U * n_queues * sizeof(struct direction);
+	const size_t bytes = sizeof(struct wire) + sizeof(struct direction) * 2 * n_queues;
 	struct wire *wire = aligned_alloc(WR_CACHE_LINE, bytes);
 	uint32_t n_slots = 1;
 	bool is_whole = true;

@@ -69,7 +69,7 @@ int wr_steer_query(uint32_t ifindex, struct steer_attached *ret_attached)
 	/* The query below finds nothing on an interface that is not there. */
 	if (!if_indextoname(ifindex, name))
 		return -ENODEV;
-	code = bpf_xdp_query(ifindex, 0, &q);
+	code = bpf_xdp_query((int)ifindex, 0, &q);
 	if (code < 0)
 		return code;
 	if (q.drv_prog_id) {
@@ -181,7 +181,7 @@ static int remove_own(uint32_t ifindex)
 	code = wr_steer_query(ifindex, &a);
 	if (code || a.found != STEER_FOUND_OURS)
 		return code;
-	code = bpf_xdp_detach(ifindex, mode_flag(a.mode), NULL);
+	code = bpf_xdp_detach((int)ifindex, mode_flag(a.mode), NULL);
 	return code ? code : 1;
 }
 
@@ -228,7 +228,7 @@ static bool take_over(struct steer_port *p)
 static int attach_mode(struct steer_port *p, enum steer_mode mode)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = mode_flag(mode));
-	int fd = bpf_link_create(wr_steer_port_prog_fd(p), p->ifindex, BPF_XDP, &opts);
+	int fd = bpf_link_create(wr_steer_port_prog_fd(p), (int)p->ifindex, BPF_XDP, &opts);
 
 	if (fd < 0)
 		return fd;
@@ -282,7 +282,7 @@ static bool may_be_generic(const struct steer_port *p, int code)
 
 static int attach_alone(struct steer_port *p, struct wr_err *ret_why, struct wr_err *err)
 {
-	struct steer_attached left;
+	struct steer_attached left = {.found = STEER_FOUND_NOTHING};
 	int code;
 
 	if (take_over(p))

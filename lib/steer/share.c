@@ -63,16 +63,16 @@ static int attach_mode(struct steer_port *p, enum steer_mode mode)
 	if (!p->share_object)
 		return -errno;
 	p->share_prog = xdp_program__from_bpf_obj(wr_steer_object_bpf(p->share_object), "xdp");
-	code = libxdp_get_error(p->share_prog);
+	code = (int)libxdp_get_error(p->share_prog);
 	if (code) {
 		p->share_prog = NULL;
 		goto err_prog;
 	}
 	code = xdp_program__set_run_prio(p->share_prog, RUN_PRIORITY);
 	if (!code)
-		code = xdp_program__attach(p->share_prog, p->ifindex, libxdp_mode(mode), 0);
+		code = xdp_program__attach(p->share_prog, (int)p->ifindex, libxdp_mode(mode), 0);
 	if (!code && !is_shared(p)) {
-		xdp_program__detach(p->share_prog, p->ifindex, libxdp_mode(mode), 0);
+		xdp_program__detach(p->share_prog, (int)p->ifindex, libxdp_mode(mode), 0);
 		code = -EOPNOTSUPP;
 	}
 	if (code)
@@ -122,7 +122,7 @@ static int attach_beside(struct steer_port *p, const struct steer_attached *a, s
 
 int wr_steer_share_attach(struct steer_port *p, struct wr_err *ret_why, struct wr_err *err)
 {
-	struct steer_attached left;
+	struct steer_attached left = {.found = STEER_FOUND_NOTHING};
 	int code = wr_steer_make_way(p, &left, err);
 
 	if (code)
@@ -144,16 +144,16 @@ int wr_steer_share_attach(struct steer_port *p, struct wr_err *ret_why, struct w
 void wr_steer_share_close(struct steer_port *p, bool detach)
 {
 	if (detach)
-		xdp_program__detach(p->share_prog, p->ifindex, libxdp_mode(p->got), 0);
+		xdp_program__detach(p->share_prog, (int)p->ifindex, libxdp_mode(p->got), 0);
 	give_up(p);
 }
 
 /* Takes one of ours out: 1, 0 if there is none, or -errno. */
 static int remove_one(uint32_t ifindex)
 {
-	struct xdp_multiprog *mp = xdp_multiprog__get_from_ifindex(ifindex);
+	struct xdp_multiprog *mp = xdp_multiprog__get_from_ifindex((int)ifindex);
 	struct xdp_program *prog = NULL;
-	int code = libxdp_get_error(mp);
+	int code = (int)libxdp_get_error(mp);
 
 	if (code)
 		return code == -ENOENT ? 0 : code;
@@ -162,7 +162,7 @@ static int remove_one(uint32_t ifindex)
 			if (strcmp(xdp_program__name(prog), STEER_PROG_NAME) == 0)
 				break;
 	if (prog) {
-		code = xdp_program__detach(prog, ifindex, xdp_multiprog__attach_mode(mp), 0);
+		code = xdp_program__detach(prog, (int)ifindex, xdp_multiprog__attach_mode(mp), 0);
 		if (!code)
 			code = 1;
 	}

@@ -384,6 +384,25 @@ static void test_unreadable(void **state)
 	wait_for(0, NULL);
 }
 
+/* A protocol that the kernel did not have at the start. */
+static void test_late_protocol(void **state)
+{
+	(void)state;
+	if (!b.o->ask.xfrm)
+		skip();
+	close_events(b.o, &b.o->xfrm);
+	wr_nl_close(b.o->ask.xfrm);
+	b.o->ask.xfrm = NULL;
+	sh("ip xfrm policy add src 10.0.0.0/8 dst 11.0.0.0/8 dir fwd");
+	assert_int_equal(wr_obstacles_look(b.o), 0);
+	assert_int_equal(n_obstacles(), 0);
+	b.is_hasty = true;
+	wait_for(1, "1 IPsec policy");
+	b.is_hasty = false;
+	sh("ip xfrm policy flush");
+	wait_for(0, NULL);
+}
+
 static void test_bypass(void **state)
 {
 	(void)state;
@@ -646,10 +665,11 @@ int main(void)
 	};
 #define LIVE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	static const struct CMUnitTest live[] = {
-		LIVE(test_pristine),    LIVE(test_nft),   LIVE(test_nft_devices), LIVE(test_burst),
-		LIVE(test_lost_events), LIVE(test_limit), LIVE(test_unreadable),  LIVE(test_bypass),
-		LIVE(test_iptables),    LIVE(test_rules), LIVE(test_rule_names),  LIVE(test_xfrm),
-		LIVE(test_tc),          LIVE(test_tcx),
+		LIVE(test_pristine),   LIVE(test_nft),         LIVE(test_nft_devices),
+		LIVE(test_burst),      LIVE(test_lost_events), LIVE(test_limit),
+		LIVE(test_unreadable), LIVE(test_bypass),      LIVE(test_late_protocol),
+		LIVE(test_iptables),   LIVE(test_rules),       LIVE(test_rule_names),
+		LIVE(test_xfrm),       LIVE(test_tc),          LIVE(test_tcx),
 	};
 	int err = cmocka_run_group_tests(anywhere, NULL, NULL);
 

@@ -109,9 +109,9 @@ static void *take_and_give(void *arg)
 	for (unsigned i = 0; i < N_ROUNDS; i++) {
 		unsigned n = wr_umem_take(umem, frames, 40);
 
+		/* A frame with two owners is a race for the thread sanitizer. */
 		for (unsigned k = 0; k < n; k++)
-			frames[k]
-				->len++; /* a frame with two owners is a race for the thread sanitizer */
+			frames[k]->len++;
 		wr_umem_give(umem, frames, n);
 	}
 	return NULL;

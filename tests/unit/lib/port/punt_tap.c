@@ -382,7 +382,8 @@ static void the_tap_follows_the_port(void **state)
 	ask(f->tap->name, SIOCGIFHWADDR, &ifr);
 	assert_memory_equal(ifr.ifr_hwaddr.sa_data, mac_of_pa, 6);
 	run("ip link set pa address 02:00:00:00:09:63");
-	run("ip neigh replace 10.9.0.2 lladdr 02:00:00:00:09:02 dev pa"); /* went with the address */
+	/* The neighbour went with the address. */
+	run("ip neigh replace 10.9.0.2 lladdr 02:00:00:00:09:02 dev pa");
 	assert_int_equal(wr_port_punt_tap_follow(f->tap, &other, 1500), 0);
 	ask(f->tap->name, SIOCGIFMTU, &ifr);
 	assert_int_equal(ifr.ifr_mtu, 1500);

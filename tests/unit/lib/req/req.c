@@ -236,7 +236,8 @@ static void byte_by_byte(void **state)
 	close(fd);
 }
 
-/* A reader that stops keeps its reply's memory, and the others are served; then its time is over. */
+/* A reader that stops keeps its reply's memory, and the others are served; then its time is over.
+ */
 static void slow_reader(void **state)
 {
 	struct fixture *f = *state;
