@@ -10,7 +10,8 @@ enum { LINE_BYTES = 512, MAX_NAME = sizeof(((struct conf_options *)0)->names[0])
 
 enum type { TYPE_NUMBER, TYPE_SWITCH, TYPE_CHOICE, TYPE_STRING };
 
-/* One row of conf.def, so that everything below is a loop over rows and not code for each setting. */
+/* One row of conf.def, so that everything below is a loop over rows and not code for each setting.
+ */
 struct row {
 	const char *name;
 	const char *fallback; /* of a choice or string */
@@ -269,7 +270,8 @@ static unsigned distance(const char *a, const char *b)
 	return costs[n_b];
 }
 
-/* The name that was probably meant; NULL if nothing is near: then more letters would change than stay. */
+/* The name that was probably meant; NULL if nothing is near: then more letters would change than
+ * stay. */
 static const char *nearest_name(const char *name, bool with_interface)
 {
 	const char *nearest = NULL;
@@ -371,7 +373,8 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* Cuts off the comment (a '#' at the start or after a blank: a name may contain one) and blanks at both ends. */
+/* Cuts off the comment (a '#' at the start or after a blank: a name may contain one) and blanks at
+ * both ends. */
 static char *strip(char *line)
 {
 	size_t n;
@@ -437,7 +440,7 @@ int wr_conf_load(struct conf *conf, const char *path, struct wr_err *err)
 	if (!file)
 		return wr_err(err, -errno, "%s: %s", path, strerror(errno));
 	rc = load_lines(conf, file, path, err);
-	fclose(file);
+	(void)fclose(file); /* was only read */
 	return rc;
 }
 
@@ -513,14 +516,12 @@ static void print_option(void *arg, const struct conf_item *item)
 {
 	bool is_switch = !strcmp(item->range, "on|off");
 	char head[64];
-	size_t n;
 
-	n = (size_t)snprintf(head, sizeof(head), "--%s%s", item->name,
-			     is_switch      ? "[=on|off]"
-			     : *item->range ? " "
-					    : " TEXT");
-	if (!is_switch && *item->range)
-		n += (size_t)snprintf(head + n, sizeof(head) - n, "%s", item->range);
+	if (is_switch)
+		snprintf(head, sizeof(head), "--%s[=on|off]", item->name);
+	else
+		snprintf(head, sizeof(head), "--%s %s", item->name,
+			 *item->range ? item->range : "TEXT");
 	for (char *c = head; *c && *c != ' ' && *c != '['; c++)
 		if (*c == '_')
 			*c = '-';

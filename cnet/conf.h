@@ -2,9 +2,9 @@
 /*
  * The settings of a stack: cnet/conf.def as a struct, and the ways a value gets into it.
  *
- * A setting is written as text in two places, the command line (--name-with-dashes VALUE) and a file
- * ("name value" a line), and checked in one, wr_conf_set(). The command line beats the file in
- * whichever order they are read, because each setting remembers who set it.
+ * A setting is written as text in two places, the command line (--name-with-dashes VALUE) and a
+ * file ("name value" a line), and checked in one. The command line beats the file in whichever
+ * order they are read, because each setting remembers who set it.
  *
  * Nothing here is live: who reads the struct later sees what was set before the stack started.
  */
@@ -56,14 +56,15 @@ struct conf {
 
 void wr_conf_init(struct conf *);
 
-/* From the command line: one setting, its name with '_' or '-'. A NULL value switches a switch on. 0; -ENOENT: no such
- * setting (the sentence names the nearest); -EINVAL: the value, and what is allowed. */
+/* From the command line: one setting, its name with '_' or '-'. A NULL value switches a switch on.
+ * 0; -ENOENT: no such setting (the sentence names the nearest); -EINVAL: the value, and what is
+ * allowed. */
 int wr_conf_set(struct conf *, const char *name, const char *value, struct wr_err *);
 /* From the command line: one more interface. The names of a file are forgotten. */
 int wr_conf_add_interface(struct conf *, const char *ifname, struct wr_err *);
 
-/* Reads a file: lines "name value" and "interface IFACE", '#' starts a comment. The sentence begins "file:line: ". Settings
- * before a bad line are taken. */
+/* Reads a file: lines "name value" and "interface IFACE", '#' starts a comment. The sentence begins
+ * "file:line: ". Settings before a bad line are taken. */
 int wr_conf_load(struct conf *, const char *path, struct wr_err *);
 
 /* One setting as text, for people. Strings in it live for the call. */
@@ -79,7 +80,8 @@ struct conf_item {
 void wr_conf_each(const struct conf *, void (*each)(void *arg, const struct conf_item *),
 		  void *arg);
 
-/* The rows for getopt_long(), ended by an empty one. Row i has val first_val + i; its name is what wr_conf_set() takes. */
+/* The rows for getopt_long(), ended by an empty one. Row i has val first_val + i; its name is what
+ * wr_conf_set() takes. */
 struct conf_options {
 	struct option rows[CONF_N + 1];
 	char names[CONF_N][32];

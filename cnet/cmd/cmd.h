@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Commands: requests answered from the tables of a stack. They only read; the kernel is where things are set.
+ * Commands: requests answered from the tables of a stack. They only read; the kernel is where
+ * things are set.
  *
- * cnet/commands.def is the list, cmd.c finds the row that the words mean, and there is one file a first word. Keys of
- * the answers are those of iproute2's JSON (`ip -j`) where it has the thing.
+ * cnet/commands.def is the list, cmd.c finds the row that the words mean, and there is one file a
+ * first word. Keys of the answers are those of iproute2's JSON (`ip -j`) where it has the thing.
  *
- * A handler's results of json_*() need no check: what could not be made is NULL, which jansson's setters refuse and the reply turns into an
- * error. Control thread only.
+ * A handler's results of json_*() need no check: what could not be made is NULL, which jansson's
+ * setters refuse and the reply turns into an error. Control thread only.
  */
 #ifndef WR_CNET_CMD_CMD_H
 #define WR_CNET_CMD_CMD_H

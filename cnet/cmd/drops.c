@@ -2,8 +2,8 @@
 #include "cnet/cmd/cmd.h"
 
 /*
- * Reasons that are no edge of the graph: counters of a port. `kind` says whether they are in the balance: "drop" is; "rx" was lost
- * before Weir had the packet and "tx" after it was sent.
+ * Reasons that are no edge of the graph: counters of a port. `kind` says whether they are in the
+ * balance: "drop" is; "rx" was lost before Weir had the packet and "tx" after it was sent.
  */
 static const struct port_reason {
 	const char *reason, *kind, *text;
@@ -51,7 +51,8 @@ static void add_row(const struct cmd *cmd, const struct row *r)
 	wr_req_reply_row(cmd->reply, row);
 }
 
-/* A row for each interface that has any; one without for what no interface counted, which tells of a mistake in the counting. */
+/* A row for each interface that has any; one without for what no interface counted, which tells of
+ * a mistake in the counting. */
 static void add_edge(const struct cmd *cmd, const struct graph_node *node, unsigned edge_idx,
 		     bool with_zero)
 {

@@ -4,7 +4,8 @@
 static const char *const kinds[] = {
 	[EDGE_NEXT] = "next", [EDGE_PUNT] = "punt", [EDGE_DROP] = "drop"};
 
-/* What leaves by the edges into a node has entered it; the first node has no such edges, but only edges out. */
+/* What leaves by the edges into a node has entered it; the first node has no such edges, but only
+ * edges out. */
 static uint64_t n_entered(const struct weir *weir, const struct graph_table *table,
 			  unsigned node_idx)
 {
@@ -39,6 +40,14 @@ static json_t *make_edges(const struct weir *weir, const struct graph_table *tab
 	return list;
 }
 
+/* To one decimal. */
+static double average(uint64_t n_pkts, uint64_t n_vectors)
+{
+	uint64_t tenths = n_vectors ? n_pkts * 10 / n_vectors : 0;
+
+	return (double)tenths / 10;
+}
+
 int wr_cmd_graph_show(const struct cmd *cmd)
 {
 	const struct graph_table *table = wr_stack_graph();
@@ -56,9 +65,7 @@ int wr_cmd_graph_show(const struct cmd *cmd)
 		json_object_set_new(row, "node", json_string(node->name));
 		json_object_set_new(row, "packets", wr_cmd_count(n_pkts));
 		json_object_set_new(row, "vectors", wr_cmd_count(n_vectors));
-		json_object_set_new(
-			row, "pkts_per_vector",
-			json_real(n_vectors ? (double)(n_pkts * 10 / n_vectors) / 10 : 0));
+		json_object_set_new(row, "pkts_per_vector", json_real(average(n_pkts, n_vectors)));
 		json_object_set_new(row, "help", json_string(node->help));
 		json_object_set_new(row, "edges", make_edges(cmd->weir, table, node));
 		wr_req_reply_row(cmd->reply, row);

@@ -73,7 +73,7 @@ int wr_cmd_link_show(const struct cmd *cmd)
 	for (unsigned i = 0; i < WR_MAX_PORTS; i++) {
 		const struct stack_port *sp = &weir->ports[i];
 
-		if (!sp->port || (ifname && strcmp(sp->ifname, ifname)))
+		if (!sp->port || (ifname && strcmp(sp->ifname, ifname) != 0))
 			continue;
 		is_found = true;
 		wr_req_reply_row(cmd->reply, make_row(weir, sp));

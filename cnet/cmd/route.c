@@ -94,10 +94,10 @@ static struct verdict judge_neighbour(const struct nexthop *nh, struct ip4 addr)
 	char text[INET_ADDRSTRLEN];
 
 	if (!v.via_weir)
-		snprintf(
-			v.why, sizeof(v.why),
-			"the MAC address of %s is not known yet: the kernel is asked when packets come",
-			inet_ntop(AF_INET, &addr.raw, text, sizeof(text)));
+		snprintf(v.why, sizeof(v.why),
+			 "the MAC address of %s is not known yet: "
+			 "the kernel is asked when packets come",
+			 inet_ntop(AF_INET, &addr.raw, text, sizeof(text)));
 	return v;
 }
 
@@ -117,10 +117,10 @@ static struct verdict judge_group(const struct fib *fib, const struct nexthop *g
 		n_ready += is_ready(fib, group->members[i]);
 	v.via_weir = n_ready > 0;
 	if (n_ready < group->n_members)
-		snprintf(
-			v.why, sizeof(v.why),
-			"%u of %u paths: the others are the kernel's, or their neighbours are not known yet",
-			n_ready, group->n_members);
+		snprintf(v.why, sizeof(v.why),
+			 "%u of %u paths: the others are the kernel's, "
+			 "or their neighbours are not known yet",
+			 n_ready, group->n_members);
 	return v;
 }
 
@@ -325,11 +325,11 @@ static int parse_listing(const struct cmd *cmd, struct listing *ret)
 					"'%.64s' is not a table; use main, local, all or a number",
 					cmd->words[i]);
 		} else {
-			return wr_err(
-				cmd->err, -EINVAL,
-				"'%.64s' is not expected here; possible: a prefix such as 10.0.0.0/24, "
-				"default, table NAME, or 'route get ADDRESS'",
-				word);
+			return wr_err(cmd->err, -EINVAL,
+				      "'%.64s' is not expected here; possible: "
+				      "a prefix such as 10.0.0.0/24, "
+				      "default, table NAME, or 'route get ADDRESS'",
+				      word);
 		}
 	}
 	return 0;
@@ -347,8 +347,9 @@ int wr_cmd_route_show(const struct cmd *cmd)
 }
 
 /*
- * Keys as `ip -j route get` has them, and "route", the prefix that matched. The kernel names one path of
- * several, by a hash of its own; this names all, because which one is taken depends on the flow.
+ * Keys as `ip -j route get` has them, and "route", the prefix that matched. The kernel names one
+ * path of several, by a hash of its own; this names all, because which one is taken depends on the
+ * flow. "prefsrc" is there if the route has one.
  */
 static json_t *make_answer(const struct weir *weir, struct ip4 addr)
 {
@@ -370,6 +371,8 @@ static json_t *make_answer(const struct weir *weir, struct ip4 addr)
 		json_object_set_new(row, "type", NAME(type_names, route.type));
 	json_object_set_new(row, "dst", wr_cmd_ip4(addr));
 	add_way(weir, &route, row);
+	if (route.type == RTN_LOCAL) /* its packets do not leave by the address's interface */
+		json_object_set_new(row, "dev", json_string("lo"));
 	add_attributes(weir, &route, row);
 	json_object_set_new(row, "route", wr_cmd_prefix(route.dst));
 	add_verdict(&v, row);

@@ -149,7 +149,8 @@ int wr_cmd_stats_show(const struct cmd *cmd)
 	json_object_set_new(json, "delivered", wr_cmd_count(s.delivered));
 	json_object_set_new(json, "punted", wr_cmd_count(s.punted));
 	json_object_set_new(json, "dropped", wr_cmd_count(s.dropped));
-	/* 0 when traffic stops; else what the workers hold, or negative by what came after rx was read. */
+	/* 0 when traffic stops; else what the workers hold, or negative by what came after rx was
+	 * read. */
 	json_object_set_new(json, "balance",
 			    wr_cmd_count(s.rx - (s.tx + s.delivered + s.punted + s.dropped)));
 	json_object_set_new(json, "frames", make_frames(weir));

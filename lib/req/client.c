@@ -82,13 +82,15 @@ static int make_room(struct ask *a)
 	size_t max = a->max ? 2 * a->max : 2 * (size_t)READ_BYTES;
 	char *text;
 
-	if (a->max - a->n > READ_BYTES)
+	if (a->text && a->max - a->n > READ_BYTES)
 		return 0;
 	if (max > 2 * (size_t)MAX_TEXT_BYTES)
 		return wr_err(a->err, -EMSGSIZE, "%s: the answer is too long", a->path);
 	text = realloc(a->text, max);
-	if (!text)
-		return wr_err(a->err, -ENOMEM, "no memory for the answer");
+	if (!text) {
+		wr_err(a->err, -ENOMEM, "no memory for the answer");
+		return -ENOMEM;
+	}
 	a->text = text;
 	a->max = max;
 	return 0;
@@ -110,12 +112,12 @@ static int receive(struct ask *a)
 			continue;
 		if (got > 0) {
 			a->n += (size_t)got;
+			a->text[a->n] = '\0';
 			continue;
 		}
 		/* ECONNRESET: closed with words unread; what it said before has been read. */
 		if (got < 0 && errno != ECONNRESET)
 			return wr_err(a->err, -errno, "%s: %s", a->path, strerror(errno));
-		a->text[a->n] = '\0';
 		return 0;
 	}
 }
@@ -129,7 +131,7 @@ static int bad_answer(const struct ask *a)
 /* "<errno>\n" and the rest; of a success the rest is left in a->text. */
 static int parse(struct ask *a)
 {
-	char *end, *rest = memchr(a->text, '\n', a->n);
+	char *end, *rest = a->text ? memchr(a->text, '\n', a->n) : NULL;
 	long code;
 
 	if (!rest || a->text[a->n - 1] != '\n' || rest == a->text + a->n - 1)
@@ -150,7 +152,7 @@ static int parse(struct ask *a)
 
 static int connect_to(struct ask *a, int timeout_ms)
 {
-	struct timeval limit = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
+	struct timeval limit = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000L};
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	int rc;
 

@@ -9,7 +9,8 @@
 
 enum { REPLY_FIRST_BYTES = 4096 };
 
-/* Every reply begins as a success; an error overwrites it. The fallback of last resort is sent as it is. */
+/* Every reply begins as a success; an error overwrites it. The fallback of last resort is sent as
+ * it is. */
 static const char no_memory[] = "12\nno memory for the reply\n";
 static_assert(ENOMEM == 12, "as in the text");
 
@@ -47,7 +48,7 @@ static int grow(struct req_reply *r, size_t n)
 
 static int append(struct req_reply *r, const char *bytes, size_t n)
 {
-	if (!r->error && r->max - r->n < n)
+	if (!r->error && (!r->text || r->max - r->n < n))
 		r->error = grow(r, n);
 	if (r->error)
 		return r->error;
@@ -68,7 +69,8 @@ static int dump(const char *bytes, size_t n, void *arg)
 
 static int append_json(struct req_reply *r, json_t *value)
 {
-	/* NULL is what jansson's constructors return when memory is short or a string is not UTF-8. */
+	/* NULL is what jansson's constructors return when memory is short or a string is not UTF-8.
+	 */
 	if (!value && !r->error)
 		r->error = -ENOMEM;
 	if (!r->error && json_dump_callback(value, dump, r, JSON_COMPACT | JSON_ENCODE_ANY) &&

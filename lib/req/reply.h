@@ -22,8 +22,8 @@ struct req_reply {
 void wr_reply_init(struct req_reply *, size_t *total_bytes);
 void wr_reply_fini(struct req_reply *);
 
-/* Makes it what the client is sent: the end of the list, or in place of all that was added an error, the handler's `rc` or the reply's
- * own. After it there is always something to send. */
+/* Makes it what the client is sent: the end of the list, or in place of all that was added an
+ * error, the handler's `rc` or the reply's own. After it there is always something to send. */
 void wr_reply_finish(struct req_reply *, int rc, const struct wr_err *);
 
 #endif

@@ -391,12 +391,15 @@ err_socket:
 
 void wr_req_close(struct req_server *s)
 {
+	struct client *c, *next;
 	struct stat now;
 
 	if (!s)
 		return;
-	while (s->clients)
-		client_free(s->clients);
+	for (c = s->clients; c; c = next) {
+		next = c->next;
+		client_free(c);
+	}
 	wr_watch_stop(s->loop, &s->watch);
 	wr_timer_stop(s->loop, &s->pause);
 	/* Somebody may have put another socket there. */

@@ -2,8 +2,9 @@
 /*
  * weir: asks a running weir-router and shows what it answers.
  *
- * The words go to the control socket as they are; which commands there are is the daemon's affair. Two are done here: `help`, which
- * must work when no daemon runs, and `detach`, which makes sense only then.
+ * The words go to the control socket as they are; which commands there are is the daemon's affair.
+ * Two are done here: `help`, which must work when no daemon runs, and `detach`, which makes sense
+ * only then.
  */
 #include "cnet/version.h"
 #include "lib/req/req.h"
@@ -37,13 +38,15 @@ static const struct {
 static const char usage[] =
 	"Usage: weir [-s SOCKET] [-j [-p]] [COMMAND...]\n"
 	"\n"
-	"  -s SOCKET   the daemon's control socket; default $WEIR_SOCKET, else /run/weir/weir.sock\n"
+	"  -s SOCKET   the daemon's control socket; default $WEIR_SOCKET,\n"
+	"              else /run/weir/weir.sock\n"
 	"  -j          print JSON\n"
 	"  -p          indent it\n"
 	"  -h          this text\n"
 	"  -V          the version\n"
 	"\n"
-	"Words may be cut short: 'weir r g 10.0.0.1' is 'weir route get 10.0.0.1'. Without a command: status.\n"
+	"Words may be cut short: 'weir r g 10.0.0.1' is 'weir route get 10.0.0.1'.\n"
+	"Without a command: status.\n"
 	"\n"
 	"Commands:\n";
 
@@ -69,13 +72,13 @@ static int show(const struct options *o, const char *text)
 	if (o->pretty)
 		rc = print_pretty(stdout, text, n);
 	else if (o->json)
-		fwrite(text, 1, n, stdout);
+		rc = fwrite(text, 1, n, stdout) == n ? 0 : -EIO;
 	else
 		rc = print_for_people(stdout, text, n);
+	if (fflush(stdout) || ferror(stdout))
+		return complain("cannot write the answer", EXIT_REFUSED);
 	if (rc)
 		return complain("the answer is not JSON", EXIT_REFUSED);
-	if (fflush(stdout))
-		return complain(strerror(errno), EXIT_REFUSED);
 	return EXIT_OK;
 }
 
@@ -114,7 +117,8 @@ static int ask(const struct options *o, char *const *words, unsigned n_words)
 
 	if (is_nobody(rc)) {
 		fprintf(stderr,
-			"weir: no weir-router is running on %s; start it, or name its socket with -s\n",
+			"weir: no weir-router is running on %s; "
+			"start it, or name its socket with -s\n",
 			o->socket);
 		return EXIT_NOBODY;
 	}

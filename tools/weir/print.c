@@ -153,7 +153,8 @@ static void pad(FILE *file, size_t n)
 		fputc(' ', file);
 }
 
-/* The column of this name; a new one gets the place `at`, so that rows with different keys are merged in their order. */
+/* The column of this name; a new one gets the place `at`, so that rows with different keys are
+ * merged in their order. */
 static struct column *column_at(struct table *t, const char *name, size_t at)
 {
 	struct column *c;

@@ -2,8 +2,9 @@
 /*
  * JSON for people: a list of objects is a table, an object is lines of "key: value".
  *
- * It knows no command: whatever the daemon answers is shown. A list may be long (a million routes), so it is never a tree: its
- * text is read twice, row by row, once for the widths and once for the lines.
+ * It knows no command: whatever the daemon answers is shown. A list may be long (a million routes),
+ * so it is never a tree: its text is read twice, row by row, once for the widths and once for the
+ * lines.
  */
 #ifndef WEIR_TOOL_PRINT_H
 #define WEIR_TOOL_PRINT_H

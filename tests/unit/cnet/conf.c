@@ -213,8 +213,7 @@ static void bad_files(void **state)
 	BAD_LINE("xdp_share # on\n", ":1: xdp_share: needs a value");
 	BAD_LINE("workers 1 2\n", ":1: workers: '1 2' is not a number; use 1..16");
 	BAD_LINE("interface\n", ":1: interface: '' is not a name that an interface can have");
-	BAD_LINE("a\0b\nworkers 2\n",
-		 ":1: longer than 510 bytes, or not text");
+	BAD_LINE("a\0b\nworkers 2\n", ":1: longer than 510 bytes, or not text");
 	bad_line(longer, sizeof(longer), ":1: longer than 510 bytes, or not text");
 	wr_conf_init(&c);
 	assert_int_equal(wr_conf_load(&c, "/nonexistent", &err), -ENOENT);

@@ -258,7 +258,8 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Runs one handler with these words (ended by NULL); the reply's whole text, "0\n..." or "22\n...". */
+/* Runs one handler with these words (ended by NULL); the reply's whole text, "0\n..." or "22\n...".
+ */
 static char reply_text[1 << 16];
 
 __attribute__((unused)) static const char *run(struct fixture *f,

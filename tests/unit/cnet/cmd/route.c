@@ -144,6 +144,24 @@ static void several_addresses(void **state)
 			    "22\nroute get: an address is missing\n");
 }
 
+/* As the kernel: by the loopback device, whatever interface has the address. */
+static void own_address(void **state)
+{
+	struct fixture *f = *state;
+	struct mirror_path path = {.oif = 3, .weight = 1};
+	struct mirror_route *r = put_route("10.0.0.1", 32, FIB_NH_LOCAL);
+	json_t *json;
+
+	r->type = RTN_LOCAL;
+	r->table = RT_TABLE_LOCAL;
+	r->n_paths = 1;
+	r->paths = &path;
+	json = run_json(f, wr_cmd_route_get, "10.0.0.1", NULL, NULL);
+	assert_string_equal(STR(json_array_get(json, 0), "type"), "local");
+	assert_string_equal(STR(json_array_get(json, 0), "dev"), "lo");
+	json_decref(json);
+}
+
 static void verdict_is(struct fixture *f, const char *dst, bool via_weir, const char *why)
 {
 	json_t *json = run_json(f, wr_cmd_route_get, dst, NULL, NULL),
@@ -222,6 +240,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(like_ip_route_show, setup, teardown),
 		cmocka_unit_test_setup_teardown(selection, setup, teardown),
 		cmocka_unit_test_setup_teardown(several_addresses, setup, teardown),
+		cmocka_unit_test_setup_teardown(own_address, setup, teardown),
 		cmocka_unit_test_setup_teardown(verdicts, setup, teardown),
 		cmocka_unit_test_setup_teardown(not_in_use, setup, teardown),
 	};
