@@ -144,10 +144,26 @@ static __always_inline int is_tunnel_port(uint16_t port)
 	return 0;
 }
 
+/* The checksum field holds the pseudo-header's sum: "hardware" was to do the rest
+ * (lib/wire/csum.h). */
+static __always_inline int is_half_summed(const struct iphdr *ip, const struct udphdr *udp)
+{
+	uint32_t sum = (ip->saddr & 0xffff) + (ip->saddr >> 16) + (ip->daddr & 0xffff) +
+		       (ip->daddr >> 16) + bpf_htons(IPPROTO_UDP) +
+		       bpf_htons(bpf_ntohs(ip->tot_len) - sizeof(*ip));
+
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return udp->check == sum;
+}
+
 /*
  * On a virtual interface the sender's kernel leaves checksums to "hardware", and only it knows
  * where. For plain TCP and UDP user space can tell; of a tunnel's inner packet or SCTP's CRC it
  * cannot. Fragments were completed before they were cut.
+ *
+ * In generic mode a UDP frame may be several datagrams in one; nothing says where one ends, but
+ * merged ones always have an unfinished checksum. (TCP's have too, and lose nothing by it.)
  */
 static __always_inline enum steer_verdict unfinished(const struct frame *f)
 {
@@ -165,6 +181,8 @@ static __always_inline enum steer_verdict unfinished(const struct frame *f)
 		if (f->ip->frag_off & bpf_htons(0x3fff))
 			return STEER_TRANSIT;
 		if ((const void *)(udp + 1) > f->end || is_tunnel_port(bpf_ntohs(udp->dest)))
+			return STEER_UNFINISHED;
+		if ((f->flags & STEER_F_MERGED) && is_half_summed(f->ip, udp))
 			return STEER_UNFINISHED;
 	}
 	return STEER_TRANSIT;

@@ -159,7 +159,7 @@ static int open_ports(struct weir *weir, unsigned port_idx, const struct mirror_
 	if (code)
 		return code;
 	sp->port->port_idx = (uint8_t)port_idx;
-	sp->port->flags = link->is_virtual ? PORT_VIRTUAL : 0;
+	sp->port->flags |= link->is_virtual ? PORT_VIRTUAL : 0;
 	code = wr_port_punt_tap_open(weir->umem, &punt, &sp->punt, err);
 	if (code)
 		return code;
@@ -176,6 +176,25 @@ static int steer_to_sockets(struct weir *weir, struct stack_port *sp)
 			return code;
 	}
 	return 0;
+}
+
+static void tell_flags(struct worker *w, void *arg)
+{
+	const struct port *port = arg;
+
+	w->port_flags[port->port_idx] = port->flags;
+}
+
+/* Generic XDP sees frames after GRO and before GSO: merged, and with unfinished checksums on any
+ * interface. */
+static void note_mode(struct weir *weir, struct stack_port *sp)
+{
+	if (strcmp(wr_steer_port_mode(sp->steer), "generic") != 0)
+		return;
+	sp->port->mode = "generic copy";
+	sp->port->flags |= PORT_VIRTUAL | PORT_MERGED;
+	for (unsigned i = 0; i < weir->n_workers; i++)
+		wr_worker_call(weir->workers[i], tell_flags, sp->port);
 }
 
 int wr_stack_port_open(struct weir *weir, unsigned port_idx, struct wr_err *err)
@@ -206,6 +225,7 @@ int wr_stack_port_open(struct weir *weir, unsigned port_idx, struct wr_err *err)
 	if (code)
 		goto err_port;
 	memcpy(sp->why_mode, why.text, sizeof(sp->why_mode));
+	note_mode(weir, sp);
 	sp->is_gone = false;
 	code = wr_mirror_port_add(weir->mirror, link->ifindex, port_idx);
 	if (code) {

@@ -85,7 +85,7 @@ int wr_worker_add_queue(struct worker *w, struct port_queue *q, unsigned out_idx
 	}
 	q->pool = &w->pool;
 	if (out_idx < WR_MAX_PORTS)
-		w->is_virtual[port_idx] = q->port->flags & PORT_VIRTUAL;
+		w->port_flags[port_idx] = q->port->flags;
 	w->queues[w->n_queues++] = q;
 	if (is_rx) {
 		w->queues[w->n_queues - 1] = w->queues[w->n_rx_queues];

@@ -1,21 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The reader's half of the IPv4 table: its layout in memory and the walk. How it is changed: fib4.c.
+ * The reader's half of the IPv4 table: its layout in memory and the walk. How it is changed:
+ * fib4.c.
  *
  * The table is one piece of memory that never moves, so that references in it are offsets:
  *
- *   0        the null node, all zero: what a leaf's (absent) node is read from, so that the bulk lookup needs no branch
+ *   0        the null node, all zero: what a leaf's (absent) node is read from, so that the bulk
+ *            lookup needs no branch
  *   64       the root: one entry for each value of the address's first 18 bits
  *   ...      nodes, in units of 16 bytes
  *
- * An entry is a leaf (a value) or a node of 64 slots, which divides the next 6 bits. Adjacent slots with the same content form
- * a run; a node stores each run once:
+ * An entry is a leaf (a value) or a node of 64 slots, which divides the next 6 bits. Adjacent
+ * slots with the same content form a run; a node stores each run once:
  *
  *   starts   bit i: slot i starts a new run (bit 0 is not set: slot 0 always does)
- *   runs     narrow node: 16-bit values; wide node: 32-bit entries, one of which at least is a node
+ *   runs     narrow node: 16-bit values; wide node: 32-bit entries, one of which at least is a
+ *            node
  *
- * so the run of slot i is the number of bits set in starts[0..i]. The slots of a node below the root stand for a /24, of the next
- * for a /30; the last has 2 bits left, and its slots 0, 16, 32 and 48 are the addresses.
+ * so the run of slot i is the number of bits set in starts[0..i]. The slots of a node below the
+ * root stand for a /24, of the next for a /30; the last has 2 bits left, and its slots 0, 16, 32
+ * and 48 are the addresses.
  */
 #ifndef WR_CNET_FIB_FIB4_LOOKUP_H
 #define WR_CNET_FIB_FIB4_LOOKUP_H
@@ -32,7 +36,7 @@ enum {
 };
 
 #define FIB4_IS_NODE (UINT32_C(1) << 31)
-#define FIB4_IS_WIDE (UINT32_C(1) << 30) /* only together with FIB4_IS_NODE */
+#define FIB4_IS_WIDE (UINT32_C(1) << 30)      /* only together with FIB4_IS_NODE */
 #define FIB4_OFFSET_MASK UINT32_C(0x3ffffff0) /* of a node, bytes from the table's start */
 
 struct fib4_node {
@@ -52,7 +56,8 @@ struct fib4 {
 	struct fib4_writer *writer;
 };
 
-/* The number of bits set. x86 compilers use the instruction only when told that every CPU has it (-mpopcnt). */
+/* The number of bits set. x86 compilers use the instruction only when told that every CPU has it
+ * (-mpopcnt). */
 static inline unsigned fib4_count_bits(uint64_t x, bool has_popcnt)
 {
 #if defined(__x86_64__) && !defined(__POPCNT__)
@@ -65,7 +70,8 @@ static inline unsigned fib4_count_bits(uint64_t x, bool has_popcnt)
 	return (unsigned)__builtin_popcountll(x);
 }
 
-/* Which run an address belongs to. `rest` is what is left of it, its next bit on top; the shift is 63 - slot. */
+/* Which run an address belongs to. `rest` is what is left of it, its next bit on top; the shift
+ * is 63 - slot. */
 static inline unsigned fib4_run(uint64_t starts, uint32_t rest, bool has_popcnt)
 {
 	return fib4_count_bits(starts << (~rest >> (32 - FIB4_STRIDE_BITS)), has_popcnt);
@@ -98,7 +104,8 @@ static inline uint32_t fib4_wide_step(const struct fib4 *fib, uint32_t entry, ui
 	return wr_rcu_load(run[fib4_run(node->starts, rest, fib->has_popcnt)]);
 }
 
-static inline uint16_t fib4_narrow_step(const struct fib4_node *node, uint32_t rest, bool has_popcnt)
+static inline uint16_t fib4_narrow_step(const struct fib4_node *node, uint32_t rest,
+					bool has_popcnt)
 {
 	const uint16_t *run = node->value;
 
@@ -126,14 +133,16 @@ static inline uint16_t wr_fib4_lookup(const struct fib4 *fib, struct ip4 addr)
 }
 
 /*
- * Whether an entry is a leaf cannot be predicted at random addresses, so leaf and narrow node take the same instructions: a leaf is
- * looked up in the null node, which gives 0. A wide node read as if it were narrow gives rubbish from within that node; these
- * addresses, rare in Internet tables, are walked again. Two passes, so that more misses are under way than the CPU's
- * instruction window would hold.
+ * Whether an entry is a leaf cannot be predicted at random addresses, so leaf and narrow node take
+ * the same instructions: a leaf is looked up in the null node, which gives 0. A wide node read as
+ * if it were narrow gives rubbish from within that node; these addresses, rare in Internet tables,
+ * are walked again. Two passes, so that more misses are under way than the CPU's instruction
+ * window would hold.
  */
-static inline __attribute__((always_inline)) void
-fib4_lookup_batch(const struct fib4 *fib, const struct ip4 *addrs, uint16_t *ret_values, unsigned n,
-		  bool has_popcnt)
+static inline __attribute__((always_inline)) void fib4_lookup_batch(const struct fib4 *fib,
+								    const struct ip4 *addrs,
+								    uint16_t *ret_values,
+								    unsigned n, bool has_popcnt)
 {
 	uint32_t entry[FIB4_BATCH];
 	uint32_t any = 0;
@@ -149,7 +158,8 @@ fib4_lookup_batch(const struct fib4 *fib, const struct ip4 *addrs, uint16_t *ret
 		const struct fib4_node *node = fib4_node(fib, entry[i] & mask);
 		uint32_t rest = ip4_to(addrs[i]) << FIB4_ROOT_BITS;
 
-		ret_values[i] = (uint16_t)(fib4_narrow_step(node, rest, has_popcnt) | (entry[i] & ~mask));
+		ret_values[i] =
+			(uint16_t)(fib4_narrow_step(node, rest, has_popcnt) | (entry[i] & ~mask));
 	}
 	if (wr_likely(!(any & FIB4_IS_WIDE)))
 		return;
@@ -160,8 +170,8 @@ fib4_lookup_batch(const struct fib4 *fib, const struct ip4 *addrs, uint16_t *ret
 }
 
 /* wr_fib4_lookup() for `n` addresses, their memory accesses overlapped. */
-static inline void wr_fib4_lookup_bulk(const struct fib4 *fib, const struct ip4 *addrs, uint16_t *ret_values,
-				       unsigned n)
+static inline void wr_fib4_lookup_bulk(const struct fib4 *fib, const struct ip4 *addrs,
+				       uint16_t *ret_values, unsigned n)
 {
 	for (; n >= FIB4_BATCH; n -= FIB4_BATCH, addrs += FIB4_BATCH, ret_values += FIB4_BATCH) {
 		if (wr_likely(fib->has_popcnt))

@@ -244,7 +244,7 @@ static enum mirror_why build_legs(struct mirror *m, struct way *way, unsigned n_
 	unsigned n_alive = 0;
 
 	for (unsigned i = 0; i < n_paths; i++)
-		n_alive += wr_way_path_is_alive(m, &m->paths[i]);
+		n_alive += wr_way_path_is_alive(m, way, &m->paths[i]);
 	if (n_alive > MAX_LEGS)
 		return WHY_TOO_MANY;
 	b->legs = calloc(n_alive + 1, sizeof(*b->legs));
@@ -253,7 +253,7 @@ static enum mirror_why build_legs(struct mirror *m, struct way *way, unsigned n_
 	for (unsigned i = 0; i < n_paths; i++) {
 		struct mirror_path path = m->paths[i];
 
-		if (!wr_way_path_is_alive(m, &path))
+		if (!wr_way_path_is_alive(m, way, &path))
 			continue;
 		if (path.why)
 			path.oif = 0;

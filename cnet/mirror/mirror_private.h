@@ -338,7 +338,7 @@ void wr_way_link_up(struct mirror *, uint32_t ifindex);
 /* Its paths, those of its object included, into mirror->paths; at most MAX_PATHS. */
 unsigned wr_way_expand(struct mirror *, const struct way *, bool *ret_is_blackhole,
 		       enum mirror_why *ret_why);
-bool wr_way_path_is_alive(const struct mirror *, const struct mirror_path *);
+bool wr_way_path_is_alive(const struct mirror *, const struct way *, const struct mirror_path *);
 bool wr_way_usable(struct mirror *, const struct way *);
 void wr_way_free(struct mirror *, struct way *);
 

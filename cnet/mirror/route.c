@@ -163,6 +163,9 @@ static int parse_key(const struct rtmsg *rtm, const struct nlattr *const *a, str
 		.addr = a[R_DST] ? be32toh(wr_nl_u32(a[R_DST])) : 0,
 		.priority = a[R_PRIORITY] ? wr_nl_u32(a[R_PRIORITY]) : 0,
 	};
+	/* By a blackhole object: that is for the object to say, which may be replaced. */
+	if (a[R_NH_ID] && key->type == RTN_BLACKHOLE)
+		key->type = RTN_UNICAST;
 	if (key->len > 32 || (key->addr & ~ip4_mask(key->len)) || rtm->rtm_src_len)
 		return -EBADMSG;
 	return 0;
@@ -607,11 +610,17 @@ static void show(struct mirror *m, const struct prefix *p, const struct route *r
 	}
 	ret->n_paths = (uint16_t)wr_way_expand(m, r->way, &is_blackhole, &why);
 	ret->paths = m->paths;
+	if (is_blackhole)
+		ret->type = RTN_BLACKHOLE;
+	if (ret->n_paths == 1)
+		m->paths[0].weight = 1;
 	for (unsigned i = 0; i < ret->n_paths; i++) {
 		const struct link *link = wr_link_lookup(m, m->paths[i].oif);
 
 		if (link && !link->pub.has_carrier)
 			m->paths[i].flags |= RTNH_F_LINKDOWN;
+		if (!wr_way_path_is_alive(m, r->way, &m->paths[i]))
+			m->paths[i].flags |= RTNH_F_DEAD;
 	}
 }
 
@@ -662,6 +671,8 @@ int wr_mirror_each_route(const struct mirror *m,
 
 bool wr_mirror_route_get(const struct mirror *m, struct ip4 addr, struct mirror_route *ret_route)
 {
+	enum mirror_why why = WHY_NOT;
+
 	for (int len = 32; len >= 0; len--) {
 		const struct prefix *p;
 		struct decision d;
@@ -669,15 +680,21 @@ bool wr_mirror_route_get(const struct mirror *m, struct ip4 addr, struct mirror_
 
 		if (!m->n_of_len[len])
 			continue;
-		p = wr_prefix_lookup(m, ip4_to(addr) & ip4_mask((unsigned)len), (unsigned)len,
-				     &idx);
+		p = wr_prefix_lookup(m, ip4_to(addr) & ip4_mask((unsigned)len), (unsigned)len, &idx);
 		if (!p)
 			continue;
 		wr_derive_decide(m, p, &d);
 		if (d.route) {
 			show(scratch_of(m), p, d.route, ret_route);
+			if (why != WHY_NOT) {
+				ret_route->fib_nh = FIB_NH_KERNEL;
+				ret_route->why_kernel = wr_mirror_why_text(why);
+			}
 			return true;
 		}
+		/* A longer prefix whose routes are for other TOS only: the kernel comes as far as this, Weir leaves it there. */
+		if (d.value)
+			why = d.why;
 	}
 	return false;
 }

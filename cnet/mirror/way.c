@@ -243,6 +243,14 @@ static struct mirror_path path_of_object(const struct object *o, uint16_t weight
 				    .why = o->why};
 }
 
+/* A group may have a blackhole as its only member. */
+static bool is_blackhole(const struct mirror *m, const struct object *o)
+{
+	if (o->is_group && o->n_members == 1)
+		o = wr_object_lookup(m, o->members[0].id);
+	return o && o->is_blackhole;
+}
+
 static unsigned expand_group(struct mirror *m, const struct object *group, enum mirror_why *ret_why)
 {
 	unsigned n = 0;
@@ -277,22 +285,26 @@ unsigned wr_way_expand(struct mirror *m, const struct way *way, bool *ret_is_bla
 		*ret_why = WHY_NO_OBJECT;
 		return 0;
 	}
-	*ret_is_blackhole = o->is_blackhole;
-	*ret_why = o->is_group ? o->why : WHY_NOT;
-	if (o->is_blackhole)
+	*ret_is_blackhole = is_blackhole(m, o);
+	if (*ret_is_blackhole)
 		return 0;
-	if (o->is_group)
+	if (o->is_group) {
+		*ret_why = o->why;
 		return expand_group(m, o, ret_why);
+	}
 	m->paths[0] = path_of_object(o, 1);
 	return 1;
 }
 
-bool wr_way_path_is_alive(const struct mirror *m, const struct mirror_path *path)
+bool wr_way_path_is_alive(const struct mirror *m, const struct way *way, const struct mirror_path *path)
 {
 	const struct link *link;
 
 	if (path->flags & RTNH_F_DEAD)
 		return false;
+	/* Local addresses are local with and without a carrier. */
+	if (way->spec.scope == RT_SCOPE_HOST)
+		return true;
 	link = wr_link_lookup(m, path->oif);
 	return !link || !wr_link_is_ignored(link);
 }
@@ -309,7 +321,7 @@ bool wr_way_usable(struct mirror *m, const struct way *way)
 	if (!n)
 		return true; /* nothing to be dead: a blackhole, or what only the kernel can judge */
 	for (unsigned i = 0; i < n; i++)
-		if (wr_way_path_is_alive(m, &m->paths[i]))
+		if (wr_way_path_is_alive(m, way, &m->paths[i]))
 			return true;
 	return false;
 }

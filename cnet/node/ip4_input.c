@@ -37,7 +37,8 @@ static inline enum ip4_input_edge ip4_input(struct worker *w, struct packet *pkt
 		return ip4_input_punt_ttl_expired;
 	if (total_bytes < ip_bytes)
 		wr_packet_trim(&w->pool, pkt, ETH_HDR_BYTES + total_bytes);
-	if (w->is_virtual[pkt->rx_port] && wr_l4_is_unfinished(pkt, ip))
+	pkt->gso_bytes = 0;
+	if ((w->port_flags[pkt->rx_port] & PORT_VIRTUAL) && wr_l4_is_unfinished(pkt, ip))
 		pkt->flags |= PKT_CSUM_PARTIAL;
 	return ip4_input_to_ip4_lookup;
 }

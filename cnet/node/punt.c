@@ -4,6 +4,32 @@
  * brought it here. A packet over the limit keeps that reason as the object of its drop.
  */
 #include "cnet/worker.h"
+#include "lib/wire/csum.h"
+
+/* The largest packet that every link takes (RFC 791): to cut to when the way out is not known. */
+enum { LEAST_MTU = 576, TCP_MAX_HDR_BYTES = 60 };
+
+/*
+ * A TCP packet with an unfinished checksum, from a port that may have merged several: the kernel
+ * gets it as what it was, something to cut to the size of the link. Taken for one packet it would
+ * be refused as too large.
+ */
+static bool may_be_merged(const struct worker *w, const struct packet *pkt)
+{
+	const struct ip4_hdr *ip = (const struct ip4_hdr *)(pkt->data + ETH_HDR_BYTES);
+
+	return (pkt->flags & PKT_CSUM_PARTIAL) && (w->port_flags[pkt->rx_port] & PORT_MERGED) &&
+	       ip->protocol == IP_PROTO_TCP;
+}
+
+static uint16_t cut_to(const struct packet *pkt, unsigned reason)
+{
+	uint32_t mtu = reason == EDGE(ip4_forward_punt_too_big) ? pkt->mtu : LEAST_MTU;
+
+	if (mtu < LEAST_MTU)
+		mtu = LEAST_MTU;
+	return (uint16_t)(mtu - IP4_HDR_BYTES - TCP_MAX_HDR_BYTES);
+}
 
 static inline enum punt_edge punt(struct worker *w, struct packet *pkt)
 {
@@ -18,6 +44,8 @@ static inline enum punt_edge punt(struct worker *w, struct packet *pkt)
 		pkt->object_id = reason;
 		return punt_drop_over_limit;
 	}
+	if (wr_unlikely(may_be_merged(w, pkt)))
+		pkt->gso_bytes = cut_to(pkt, reason);
 	pkt->tx_port = (uint8_t)(WORKER_PUNT_OUT + pkt->rx_port);
 	return punt_to_tx;
 }

@@ -56,7 +56,10 @@ struct packet {
 	uint32_t object_id;
 	uint32_t flow_hash; /* symmetric; valid once a node has set it */
 	uint32_t mtu;	    /* of the way out, bytes of IP */
-	uint32_t spare;
+	/* Bytes of payload that a TCP packet, which may be several in one, is to be cut to when the
+	 * kernel gets it; 0: it is one packet. Valid with PKT_CSUM_PARTIAL. */
+	uint16_t gso_bytes;
+	uint16_t spare;
 	/* What the lookup found, for the next node; RCU-borrowed within the walk. */
 	const void *decision;
 	uint64_t spare2;

@@ -22,6 +22,8 @@
 enum port_flags {
 	/* No wire behind it (veth, tap, virtio): local senders leave L4 checksums unfinished. */
 	PORT_VIRTUAL = 1 << 0,
+	/* A TCP frame may be several segments, merged by GRO or not yet cut: generic XDP. */
+	PORT_MERGED = 1 << 1,
 };
 
 /* Written by the queue's worker, read by anyone (relaxed). */

@@ -41,6 +41,8 @@ enum {
 	IP4_PROTOCOL_AT = 9,
 	TCP_CSUM_AT = 16,
 	UDP_CSUM_AT = 6,
+	TCP_OFFSET_AT = 12,
+	TCP_MIN_BYTES = 20,
 	ADDR_GEN_NONE = 1, /* IN6_ADDR_GEN_MODE_NONE */
 	MAX_TAP_MTU =
 		65535 - ETH_BYTES, /* the kernel's; longer packets can be written all the same */
@@ -68,6 +70,20 @@ static struct tap_queue *tap_queue(struct port_queue *q)
  * seen plain IPv4 with TCP or UDP; that all of it lies in the first segment is checked again, since
  * the kernel will go by these numbers.
  */
+/* What may be several segments in one: the kernel cuts it when it sends it on. */
+static void describe_segments(const struct packet *pkt, unsigned ip_bytes,
+			      struct virtio_net_hdr *hdr)
+{
+	unsigned tcp_at = ETH_BYTES + ip_bytes;
+	unsigned all = tcp_at + (pkt->data[tcp_at + TCP_OFFSET_AT] >> 4) * 4U;
+
+	if (all < tcp_at + TCP_MIN_BYTES || all > pkt->seg_len || pkt->len - all <= pkt->gso_bytes)
+		return;
+	hdr->gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
+	hdr->gso_size = pkt->gso_bytes;
+	hdr->hdr_len = (uint16_t)all;
+}
+
 static void describe_csum(const struct packet *pkt, struct virtio_net_hdr *hdr)
 {
 	const uint8_t *ip4 = pkt->data + ETH_BYTES;
@@ -82,6 +98,8 @@ static void describe_csum(const struct packet *pkt, struct virtio_net_hdr *hdr)
 	hdr->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 	hdr->csum_start = (uint16_t)(ETH_BYTES + header_bytes);
 	hdr->csum_offset = (uint16_t)csum_at;
+	if (csum_at == TCP_CSUM_AT && pkt->gso_bytes)
+		describe_segments(pkt, header_bytes, hdr);
 }
 
 /* 0 or -errno. */

@@ -302,13 +302,16 @@ static int attach_alone(struct steer_port *p, struct wr_err *ret_why, struct wr_
 
 int wr_steer_port_attach(struct steer_port *p, struct wr_err *ret_why, struct wr_err *err)
 {
+	int code;
+
 	if (ret_why)
 		ret_why->text[0] = '\0';
 	if (p->got != STEER_AUTO)
 		return wr_err(err, -EALREADY, "%s: is attached already", p->ifname);
-	if (p->share)
-		return wr_steer_share_attach(p, ret_why, err);
-	return attach_alone(p, ret_why, err);
+	code = p->share ? wr_steer_share_attach(p, ret_why, err) : attach_alone(p, ret_why, err);
+	if (!code && p->got == STEER_GENERIC)
+		wr_steer_set_merged(p);
+	return code;
 }
 
 /* --- close */

@@ -274,6 +274,14 @@ void wr_steer_port_set_transit(struct steer_port *p, bool on)
 	store_mac_and_flags(p, &mac, flags | (on ? STEER_F_TRANSIT : 0));
 }
 
+void wr_steer_set_merged(struct steer_port *p)
+{
+	struct mac mac;
+
+	memcpy(mac.b, p->settings->mac, sizeof(mac.b));
+	store_mac_and_flags(p, &mac, p->settings->flags | STEER_F_MERGED | STEER_F_VIRTUAL);
+}
+
 void wr_steer_port_set_mac(struct steer_port *p, const struct mac *mac)
 {
 	store_mac_and_flags(p, mac, p->settings->flags);

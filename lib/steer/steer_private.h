@@ -65,6 +65,8 @@ struct steer_bpf *wr_steer_object_open(const struct steer *, bool is_multi_buffe
 struct steer_bpf *wr_steer_object_twin(const struct steer_port *);
 struct bpf_object *wr_steer_object_bpf(const struct steer_bpf *);
 void wr_steer_object_free(struct steer_bpf *);
+/* The program got generic mode: frames may be merged, checksums unfinished on any interface. */
+void wr_steer_set_merged(struct steer_port *p);
 int wr_steer_port_prog_fd(const struct steer_port *);
 /* Writes the sentence for a refusal by capability and returns `code`. */
 int wr_steer_denied(struct wr_err *, int code);

@@ -20,7 +20,7 @@ static bool fault(void)
 #define FIB4_FAULT() fault()
 #include "cnet/fib/fib4.c"
 
-/* --- chance ------------------------------------------------------------------------------------------------------- */
+/* --- chance ---------------------------------------------------------------------------------- */
 
 static uint64_t seed;
 
@@ -33,7 +33,7 @@ static uint32_t rnd(void)
 	return (uint32_t)(seed * UINT64_C(0x2545f4914f6cdd1d) >> 32);
 }
 
-/* --- the oracle: a trie with one bit a step, all of it visible ---------------------------------------------------- */
+/* --- the oracle: a trie with one bit a step, all of it visible ------------------------------- */
 
 enum { ORACLE_MAX = 1 << 20 };
 
@@ -118,7 +118,7 @@ static void oracle_paint(const struct oracle *o, uint32_t idx, uint64_t lo, unsi
 	}
 }
 
-/* --- one table, one oracle ------------------------------------------------------------------------------------------- */
+/* --- one table, one oracle ------------------------------------------------------------------- */
 
 struct pair {
 	struct fib4 *fib;
@@ -256,7 +256,8 @@ static void check_walk(const struct pair *t)
 	assert_int_equal(w.n, 2);
 }
 
-/* The bytes of a node and of those below. It has no superfluous run and is no wider than it must be. */
+/* The bytes of a node and of those below. It has no superfluous run and is no wider than it must
+ * be. */
 static size_t check_node(struct fib4_writer *w, uint32_t entry, unsigned depth)
 {
 	const struct fib4_node *node = node_of(w, entry);
@@ -383,7 +384,7 @@ static uint16_t rnd_value(void)
 	return (uint16_t)(rnd() % 16 ? 1 + rnd() % 3 : 1 + rnd() % 65535);
 }
 
-/* --- tests ------------------------------------------------------------------------------------------------------------ */
+/* --- tests ----------------------------------------------------------------------------------- */
 
 static void test_rejects(void **state)
 {
@@ -418,7 +419,8 @@ static void test_exact(void **state)
 	delete_all(t);
 }
 
-/* Each length alone, with a default route, and with a covering and a covered prefix, at both ends of the address space. */
+/* Each length alone, with a default route, and with a covering and a covered prefix, at both
+ * ends of the address space. */
 static void test_lengths(void **state)
 {
 	static const uint32_t addrs[] = {0,          0xffffffff, 0x0a01ffff,
@@ -510,7 +512,8 @@ static void test_many(void **state)
 	delete_all(t);
 }
 
-/* Without anybody flushing, the writer waits by itself and what waits for a grace period stays bounded. */
+/* Without anybody flushing, the writer waits by itself and what waits for a grace period stays
+ * bounded. */
 static void test_limbo(void **state)
 {
 	struct pair *t = *state;
@@ -564,7 +567,7 @@ static void test_blocks(void **state)
 	check_empty(t);
 }
 
-/* --- memory runs out ---------------------------------------------------------------------------------------------------- */
+/* --- memory runs out ------------------------------------------------------------------------- */
 
 static void check_unchanged(const struct pair *t, struct fib4_stats before)
 {
@@ -574,7 +577,8 @@ static void check_unchanged(const struct pair *t, struct fib4_stats before)
 	check_window(t);
 }
 
-/* Does it again and again, each time with a later allocation failing, until none does. Returns how often it failed. */
+/* Does it again and again, each time with a later allocation failing, until none does. Returns
+ * how often it failed. */
 static unsigned put_with_faults(struct pair *t, struct prefix4 p, uint16_t value)
 {
 	struct fib4_stats before;
@@ -610,7 +614,8 @@ static void test_faults(void **state)
 	for (unsigned i = 0; i < 200; i++) {
 		struct prefix4 p = rnd_prefix();
 
-		/* The plan's room is kept between changes; without it, it is allocated, and may fail, each time. */
+		/* The plan's room is kept between changes; without it, it is allocated, and may
+		 * fail, each time. */
 		free(t->fib->writer->plan);
 		t->fib->writer->plan = NULL;
 		t->fib->writer->max_steps = 0;
@@ -692,9 +697,10 @@ static void test_free_pending(void **state)
 	assert_int_equal(rcu->n, 0);
 }
 
-/* --- a reader beside the writer -------------------------------------------------------------------------------------------- */
+/* --- a reader beside the writer -------------------------------------------------------------- */
 
-/* Prefixes that come and go, none within another; so an address has its prefix's value or the cover's. */
+/* Prefixes that come and go, none within another; so an address has its prefix's value or the
+ * cover's. */
 static const struct {
 	uint32_t addr;
 	uint8_t len;
