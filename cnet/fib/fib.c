@@ -80,14 +80,20 @@ void wr_fib_free(struct fib *fib)
 	if (!fib)
 		return;
 	wr_rcu_flush(fib->rcu);
-	for (unsigned i = 0; i < FIB_MAX_NH; i++)
-		free(fib->nh[i]);
-	for (unsigned i = 0; i < FIB_NEIGH_BUCKETS; i++)
+	for (unsigned i = 0; i < wr_array_size(reserved); i++)
+		free(fib->nh[reserved[i].id]);
+	for (unsigned i = FIB_NH_FIRST_FREE; fib->n_nh; i++)
+		if (fib->nh[i]) {
+			free(fib->nh[i]);
+			fib->n_nh--;
+		}
+	for (unsigned i = 0; fib->n_neighs; i++)
 		while (fib->neigh[i]) {
 			struct nexthop *nh = fib->neigh[i];
 
 			fib->neigh[i] = nh->next;
 			free(nh);
+			fib->n_neighs--;
 		}
 	for (unsigned i = 0; i < WR_MAX_PORTS; i++)
 		free(fib->iface[i]);

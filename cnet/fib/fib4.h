@@ -9,7 +9,9 @@
  *
  * Threads: one writer (the control thread); any number of readers, each a registered RCU reader
  * (lib/mem/rcu.h). A reader sees, for each address, the value before or after an update, never
- * anything else. Memory that readers may hold is retired through the writer's `rcu`.
+ * anything else. Memory that readers may hold is retired through the writer's `rcu`; when much of
+ * it waits, a change waits for a grace period by itself, so the writer must not be an online
+ * reader.
  */
 #ifndef WR_CNET_FIB_FIB4_H
 #define WR_CNET_FIB_FIB4_H
@@ -21,13 +23,13 @@ struct fib4;
 
 struct fib4_stats {
 	uint64_t n_routes;
-	uint64_t table_bytes; /* what readers touch */
+	uint64_t table_bytes; /* what readers touch, and what waits for a grace period */
 	uint64_t rib_bytes;   /* what only the writer touches */
 };
 
 /* -ENOMEM. */
 int wr_fib4_create(struct rcu_writer *rcu, struct fib4 **ret_fib);
-/* No reader may be left. */
+/* No reader may be left; what was retired is flushed. */
 void wr_fib4_free(struct fib4 *);
 
 /* Adds the prefix or replaces its value (1..65535). 0; -ENOMEM (then nothing changed); -EINVAL:

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Times the IPv4 table with a table like the Internet's: bytes, build, lookups, updates under a reader.
- * Beside it, what it replaces: DIR-24-8 as one array of 2^24 words (enough for prefixes up to /24), filled from the same routes.
+ * Times the IPv4 table with a table like the Internet's: bytes, build, lookups, updates under a
+ * reader. Beside it, what it replaces: DIR-24-8 as one array of 2^24 words (enough for prefixes up
+ * to /24), filled from the same routes.
  *
  *   fib4 [ROUTES [SEED]]
  */
@@ -15,10 +16,14 @@
 
 enum { N_ADDRS = 1 << 20, N_VALUES = 64, N_UPDATES = 1000000, VECTOR = 256, ROUNDS = 5 };
 
+struct route {
+	struct prefix4 prefix;
+	uint16_t value;
+};
+
 struct table {
 	unsigned n;
-	struct prefix4 *prefix;
-	uint16_t *value;
+	struct route *route;
 };
 
 struct bench {
@@ -54,7 +59,7 @@ static const struct {
 	uint16_t per_mille;
 } lengths[] = {
 	{24, 600}, {23, 110}, {22, 110}, {21, 60}, {20, 45}, {19, 30}, {18, 15}, {17, 9},
-	{16, 14},  {15, 2},   {14, 2},	 {13, 1},  {12, 1},  {11, 0},  {10, 0},	 {8, 1},
+	{16, 14},  {15, 2},   {14, 2},   {13, 1},  {12, 1},  {11, 0},  {10, 0},  {8, 1},
 };
 
 static unsigned rnd_len(struct bench *b)
@@ -69,7 +74,8 @@ static unsigned rnd_len(struct bench *b)
 	return 24;
 }
 
-/* Routes come in clusters: many neighbours of the same length, with a few next hops among them. Unicast space. */
+/* Routes come in clusters: many neighbours of the same length, with a few next hops among them.
+ * Unicast space. */
 static void table_make(struct bench *b, struct table *t)
 {
 	struct fib4 *seen = b->fib;
@@ -80,7 +86,7 @@ static void table_make(struct bench *b, struct table *t)
 		uint32_t addr = ((rnd(b) % 223 + 1) << 24 | (rnd(b) & 0xffffff)) & ip4_mask(len);
 		uint16_t value = (uint16_t)(1 + rnd(b) % N_VALUES);
 
-		for (; burst && n < t->n && addr >> 24 < 224; burst--, addr += UINT32_C(1) << (32 - len)) {
+		for (; burst && n < t->n && addr >> 24 < 224; burst--, addr += ~ip4_mask(len) + 1) {
 			struct prefix4 p = {ip4_from(addr), (uint8_t)len};
 
 			if (rnd(b) % 3 == 0)
@@ -89,17 +95,17 @@ static void table_make(struct bench *b, struct table *t)
 				continue;
 			if (wr_fib4_set(seen, p, value) < 0)
 				exit(1);
-			t->prefix[n] = p;
-			t->value[n++] = value;
+			t->route[n++] = (struct route){p, value};
 		}
 	}
 	for (unsigned i = 0; i < n; i++)
-		(void)wr_fib4_del(seen, t->prefix[i]);
+		(void)wr_fib4_del(seen, t->route[i].prefix);
 }
 
-static int cmp_prefix(const void *a, const void *b)
+static int cmp_route(const void *a, const void *b)
 {
-	const struct prefix4 *p = a, *q = b;
+	const struct prefix4 *p = &((const struct route *)a)->prefix;
+	const struct prefix4 *q = &((const struct route *)b)->prefix;
 
 	if (p->addr.raw == q->addr.raw)
 		return p->len - q->len;
@@ -111,7 +117,7 @@ static void table_load(struct bench *b, const struct table *t, const char *what)
 	double start = now_s();
 
 	for (unsigned i = 0; i < t->n; i++) {
-		if (wr_fib4_set(b->fib, t->prefix[i], t->value[i]) < 0)
+		if (wr_fib4_set(b->fib, t->route[i].prefix, t->route[i].value) < 0)
 			exit(1);
 	}
 	printf("%-34s %8.0f ms  %6.2f M routes/s\n", what, (now_s() - start) * 1e3,
@@ -123,7 +129,7 @@ static void table_unload(struct bench *b, const struct table *t)
 	double start = now_s();
 
 	for (unsigned i = 0; i < t->n; i++)
-		(void)wr_fib4_del(b->fib, t->prefix[i]);
+		(void)wr_fib4_del(b->fib, t->route[i].prefix);
 	printf("%-34s %8.0f ms\n", "withdraw all", (now_s() - start) * 1e3);
 }
 
@@ -131,8 +137,9 @@ static void report_stats(const struct bench *b, const char *what)
 {
 	struct fib4_stats s = wr_fib4_stats(b->fib);
 
-	printf("%-34s %8llu routes, table %.2f MiB, rib %.2f MiB\n", what, (unsigned long long)s.n_routes,
-	       (double)s.table_bytes / 1048576, (double)s.rib_bytes / 1048576);
+	printf("%-34s %8llu routes, table %.2f MiB, rib %.2f MiB\n", what,
+	       (unsigned long long)s.n_routes, (double)s.table_bytes / 1048576,
+	       (double)s.rib_bytes / 1048576);
 }
 
 static void dir24_fill(struct bench *b)
@@ -191,7 +198,8 @@ static unsigned run_chain(const struct bench *b, const struct ip4 *a)
 	return sum;
 }
 
-static double time_lookups(const struct bench *b, unsigned (*run)(const struct bench *, const struct ip4 *))
+static double time_lookups(const struct bench *b,
+			   unsigned (*run)(const struct bench *, const struct ip4 *))
 {
 	static volatile unsigned sink;
 	double start = now_s();
@@ -232,7 +240,8 @@ static void *reader(void *arg)
 	uint64_t n = 0;
 
 	wr_rcu_register();
-	for (unsigned i = 0; !__atomic_load_n(&b->stop, __ATOMIC_RELAXED); i = (i + VECTOR) % N_ADDRS) {
+	for (unsigned i = 0; !__atomic_load_n(&b->stop, __ATOMIC_RELAXED);
+	     i = (i + VECTOR) % N_ADDRS) {
 		sum += run_bulk(b, b->addrs + i);
 		n += VECTOR;
 		wr_rcu_quiesce();
@@ -257,9 +266,9 @@ static void bench_updates(struct bench *b, const struct table *t, const struct r
 	for (unsigned i = 0; i < N_UPDATES / 3; i++) {
 		unsigned k = rnd(b) % t->n, m = rnd(b) % t->n;
 
-		(void)wr_fib4_del(b->fib, t->prefix[k]);
-		(void)wr_fib4_set(b->fib, t->prefix[k], t->value[k]);
-		(void)wr_fib4_set(b->fib, t->prefix[m], (uint16_t)(1 + rnd(b) % N_VALUES));
+		(void)wr_fib4_del(b->fib, t->route[k].prefix);
+		(void)wr_fib4_set(b->fib, t->route[k].prefix, t->route[k].value);
+		(void)wr_fib4_set(b->fib, t->route[m].prefix, (uint16_t)(1 + rnd(b) % N_VALUES));
 	}
 	took = now_s() - start;
 	__atomic_store_n(&b->stop, true, __ATOMIC_RELAXED);
@@ -280,18 +289,18 @@ static void bench_default(struct bench *b)
 	change = now_s();
 	report_stats(b, "with a default route");
 	(void)wr_fib4_del(b->fib, any);
-	printf("%-34s add %.0f ms, change %.0f ms, delete %.0f ms\n", "default route", (set - start) * 1e3,
-	       (change - set) * 1e3, (now_s() - change) * 1e3);
+	printf("%-34s add %.0f ms, change %.0f ms, delete %.0f ms\n", "default route",
+	       (set - start) * 1e3, (change - set) * 1e3, (now_s() - change) * 1e3);
 }
 
 static void shuffle(struct bench *b, struct table *t)
 {
 	for (unsigned i = t->n - 1; i > 0; i--) {
 		unsigned k = rnd(b) % (i + 1);
-		struct prefix4 p = t->prefix[i];
+		struct route r = t->route[i];
 
-		t->prefix[i] = t->prefix[k];
-		t->prefix[k] = p;
+		t->route[i] = t->route[k];
+		t->route[k] = r;
 	}
 }
 
@@ -301,11 +310,10 @@ int main(int argc, char **argv)
 	struct bench b = {.rnd = argc > 2 ? strtoull(argv[2], NULL, 10) : 1};
 	struct rcu_writer *rcu = calloc(1, sizeof(*rcu));
 
-	t.prefix = calloc(t.n, sizeof(*t.prefix));
-	t.value = calloc(t.n, sizeof(*t.value));
+	t.route = calloc(t.n, sizeof(*t.route));
 	b.addrs = calloc(N_ADDRS, sizeof(*b.addrs));
-	if (!rcu || !t.prefix || !t.value || !b.addrs || wr_fib4_create(rcu, &b.fib) < 0)
-		return 1;
+	if (!rcu || !t.route || !b.addrs || wr_fib4_create(rcu, &b.fib) < 0)
+		exit(1);
 	table_make(&b, &t);
 	wr_rcu_flush(rcu);
 	report_stats(&b, "empty");
@@ -314,7 +322,7 @@ int main(int argc, char **argv)
 	report_stats(&b, "loaded");
 	table_unload(&b, &t);
 	wr_rcu_flush(rcu);
-	qsort(t.prefix, t.n, sizeof(*t.prefix), cmp_prefix);
+	qsort(t.route, t.n, sizeof(*t.route), cmp_route);
 	table_load(&b, &t, "load in order");
 	wr_rcu_flush(rcu);
 	report_stats(&b, "loaded");
@@ -324,7 +332,7 @@ int main(int argc, char **argv)
 		b.addrs[i] = (struct ip4){rnd(&b)};
 	bench_lookups(&b, "ns, uniform over 2^32");
 	for (unsigned i = 0; i < N_ADDRS; i++) {
-		struct prefix4 p = t.prefix[rnd(&b) % t.n];
+		struct prefix4 p = t.route[rnd(&b) % t.n].prefix;
 
 		b.addrs[i] = ip4_from(ip4_to(p.addr) | (rnd(&b) & ~ip4_mask(p.len)));
 	}

@@ -687,7 +687,7 @@ static void test_bounds(void **state)
 static void test_free_pending(void **state)
 {
 	struct rcu_writer *rcu = ((struct pair *)*state)->rcu;
-	struct fib4 *fib;
+	struct fib4 *fib = NULL;
 
 	assert_int_equal(wr_fib4_create(rcu, &fib), 0);
 	assert_int_equal(wr_fib4_set(fib, prefix(0x0a014000, 24), 1), 0);
