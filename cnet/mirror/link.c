@@ -2,7 +2,8 @@
 /*
  * Links, and the settings that hang on them.
  *
- * A link that goes down takes its routes and next-hop objects with it and the kernel says nothing: see way.c and nexthop.c.
+ * A link that goes down takes its routes and next-hop objects with it and the kernel says nothing:
+ * see way.c and nexthop.c.
  */
 #include "cnet/mirror/mirror_private.h"
 
@@ -16,12 +17,16 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { L_IFNAME, L_ADDRESS, L_MTU, L_MASTER, L_LINKINFO, L_PARENT_BUS, L_N };
+enum { L_IFNAME, L_ADDRESS, L_MTU, L_LINK, L_MASTER, L_LINKINFO, L_PARENT_BUS, L_N };
 
 static const struct nl_want link_want[L_N] = {
-	[L_IFNAME] = {IFLA_IFNAME, 1},     [L_ADDRESS] = {IFLA_ADDRESS, 0},
-	[L_MTU] = {IFLA_MTU, 4},           [L_MASTER] = {IFLA_MASTER, 4},
-	[L_LINKINFO] = {IFLA_LINKINFO, 0}, [L_PARENT_BUS] = {IFLA_PARENT_DEV_BUS_NAME, 1},
+	[L_IFNAME] = {IFLA_IFNAME, 1},
+	[L_ADDRESS] = {IFLA_ADDRESS, 0},
+	[L_MTU] = {IFLA_MTU, 4},
+	[L_MASTER] = {IFLA_MASTER, 4},
+	[L_LINK] = {IFLA_LINK, 4},
+	[L_LINKINFO] = {IFLA_LINKINFO, 0},
+	[L_PARENT_BUS] = {IFLA_PARENT_DEV_BUS_NAME, 1},
 };
 
 static const struct nl_want info_want[] = {{IFLA_INFO_KIND, 1}};
@@ -165,6 +170,8 @@ static void parse_link(struct link *link, const struct ifinfomsg *ifi,
 	if (a[L_MTU])
 		l->mtu = wr_nl_u32(a[L_MTU]);
 	l->master = a[L_MASTER] ? wr_nl_u32(a[L_MASTER]) : 0;
+	if (a[L_LINK])
+		link->lower = wr_nl_u32(a[L_LINK]);
 	parse_kind(l, a);
 }
 
@@ -186,12 +193,22 @@ static void follow_state(struct mirror *m, struct link *link, uint32_t old_flags
 		wr_way_link_up(m, ifindex);
 }
 
+/* The one below sees its transit judged anew. */
+static void lower_dirty(struct mirror *m, const struct link *link)
+{
+	struct link *lower = link->lower ? wr_link_lookup(m, link->lower) : NULL;
+
+	if (lower)
+		wr_link_dirty(m, lower);
+}
+
 static void link_gone(struct mirror *m, struct link *link)
 {
 	uint32_t ifindex = link->pub.ifindex;
 	int port_idx = link->pub.port_idx;
 
 	link->is_known = false;
+	lower_dirty(m, link);
 	m->are_links_dirty = true; /* hops through it */
 	m->stats.n_links--;
 	wr_way_link_down(m, ifindex, WAY_LINK_GONE);
@@ -226,6 +243,7 @@ static int link_changed(struct mirror *m, const struct ifinfomsg *ifi,
 		m->stats.n_links++;
 		wr_link_settings(m, link);
 		wr_link_dirty(m, link);
+		lower_dirty(m, link);
 		wr_mirror_mended(m);
 		return 0;
 	}

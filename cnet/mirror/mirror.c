@@ -445,6 +445,7 @@ int wr_mirror_port_add(struct mirror *m, uint32_t ifindex, unsigned port_idx)
 	wr_link_dirty(m, link);
 	wr_link_read_redirects(m);
 	settle(m);
+	wr_transit_obstacles_changed(m);
 	return 0;
 }
 
@@ -454,6 +455,7 @@ void wr_mirror_port_del(struct mirror *m, unsigned port_idx)
 		return;
 	wr_transit_port_del(m, m->ports[port_idx]);
 	settle(m);
+	wr_transit_obstacles_changed(m);
 }
 
 int wr_mirror_resync(struct mirror *m)

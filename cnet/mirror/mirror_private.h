@@ -83,6 +83,7 @@ struct link {
 	uint8_t own_rp_filter;
 	uint8_t gen;
 	uint16_t type; /* ARPHRD_* */
+	uint32_t lower; /* ifindex of what it is on (a VLAN's device), 0 = nothing */
 	uint32_t n_addrs;
 	bool is_transit_told;
 	bool transit;

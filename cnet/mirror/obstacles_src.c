@@ -20,6 +20,7 @@ static void make_printable(char *s)
 bool wr_obst_is_same(const struct obstacle *a, const struct obstacle *b)
 {
 	return a->ifindex == b->ifindex && a->is_netfilter == b->is_netfilter &&
+	       a->egress_ifindex == b->egress_ifindex &&
 	       !strcmp(a->sentence, b->sentence);
 }
 
@@ -39,6 +40,18 @@ void wr_obst_list_add(struct obst_list *list, const struct obstacle *o)
 void wr_obst_add(struct obst_list *list, uint32_t ifindex, bool is_netfilter, const char *fmt, ...)
 {
 	struct obstacle o = {.ifindex = ifindex, .is_netfilter = is_netfilter};
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(o.sentence, sizeof(o.sentence), fmt, ap);
+	va_end(ap);
+	make_printable(o.sentence);
+	wr_obst_list_add(list, &o);
+}
+
+void wr_obst_add_egress(struct obst_list *list, uint32_t egress_ifindex, const char *fmt, ...)
+{
+	struct obstacle o = {.egress_ifindex = egress_ifindex};
 	va_list ap;
 
 	va_start(ap, fmt);

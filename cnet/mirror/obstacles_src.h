@@ -36,6 +36,9 @@ struct obst_ask {
  * one. */
 void wr_obst_add(struct obst_list *, uint32_t ifindex, bool is_netfilter, const char *fmt, ...)
 	wr_printf(4, 5);
+/* One of the way out by an interface. */
+void wr_obst_add_egress(struct obst_list *, uint32_t egress_ifindex, const char *fmt, ...)
+	wr_printf(3, 4);
 void wr_obst_list_add(struct obst_list *, const struct obstacle *);
 bool wr_obst_is_same(const struct obstacle *, const struct obstacle *);
 

@@ -125,10 +125,11 @@ static void add_shaper(struct look *look, uint32_t ifindex, const char *kind)
 	char name[IF_NAMESIZE];
 
 	wr_obst_ifname(look->ask, ifindex, name);
-	wr_obst_add(look->list, 0, false,
-		    "tc qdisc %s on %s (egress): what Weir sends passes it by; delete it, or the "
-		    "kernel forwards",
-		    kind, name);
+	wr_obst_add_egress(
+		look->list, ifindex,
+		"tc qdisc %s on %s (egress): what Weir sends passes it by; delete it, or the "
+		"kernel forwards",
+		kind, name);
 }
 
 static int judge_qdisc(struct look *look, const struct tcmsg *tc, const char *kind)
@@ -214,10 +215,11 @@ static void add_filter(struct look *look, const char *what, const struct place *
 		wr_obst_add(look->list, at->ifindex, false,
 			    "%s at ingress of %s; delete it, or the kernel forwards", what, name);
 	else
-		wr_obst_add(look->list, 0, false,
-			    "%s at egress of %s: what Weir sends passes it by; delete it, or the "
-			    "kernel forwards",
-			    what, name);
+		wr_obst_add_egress(
+			look->list, at->ifindex,
+			"%s at egress of %s: what Weir sends passes it by; delete it, or the "
+			"kernel forwards",
+			what, name);
 }
 
 static int look_place(struct look *look, const struct place *at)

@@ -475,19 +475,13 @@ static void del_route(struct mirror *m, const struct route_key *key, const struc
 	struct prefix *p = wr_prefix_lookup(m, key->addr, key->len, &prefix_idx);
 	uint32_t *at;
 
-	if (!p)
-		return;
-	if (purge(m, p))
-		wr_prefix_dirty(m, prefix_idx);
-	at = find_same(m, p, key, spec);
+	/* One whose way was flushed counts as well: the kernel tells of some of those afterwards. */
+	at = p ? find_same(m, p, key, spec) : NULL;
 	if (!at) {
-		/* Gone before, in silence; or told otherwise than it was: then there must be no doubt which. */
-		at = find_place(m, p, key, false);
-		if (!*at || order(route_at(m, *at), key))
-			return;
-		wr_mirror_schedule(m);
-		if (!is_alone(m, p, key) || m->is_replaying)
-			return;
+		/* Gone already when the dump was taken, or the mirror is wrong. */
+		if (!m->is_replaying)
+			wr_mirror_schedule(m);
+		return;
 	}
 	/* What it had replaced in the replay may in truth have been another route, which is still there. */
 	if (m->is_replaying && (route_at(m, *at)->flags & ROUTE_REPLACED))

@@ -9,6 +9,18 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A tag that the driver, or veth, keeps beside the packet is not seen by an XDP program: a tagged
+ * packet looks like one of the interface's own. */
+static bool has_vlans(const struct mirror *m, uint32_t ifindex)
+{
+	for (unsigned i = 0; i < LINK_BUCKETS; i++)
+		for (const struct link *link = m->links[i]; link; link = link->next)
+			if (link->is_known && link->lower == ifindex &&
+			    !strcmp(link->pub.kind, "vlan"))
+				return true;
+	return false;
+}
+
 /* The link's own reasons; false if there is none. */
 static bool find_reason(const struct mirror *m, const struct link *link, char *ret_why, size_t n)
 {
@@ -24,11 +36,26 @@ static bool find_reason(const struct mirror *m, const struct link *link, char *r
 		master = wr_link_lookup(m, l->master);
 		snprintf(ret_why, n, "%s is a port of %s: the kernel keeps its packets", l->name,
 			 master ? master->pub.name : "another interface");
-	} else if (!l->forwarding)
+	} else if (has_vlans(m, l->ifindex))
+		snprintf(ret_why, n,
+			 "%s has VLAN interfaces on it: XDP cannot tell their packets from its own",
+			 l->name);
+	else if (!l->forwarding)
 		snprintf(ret_why, n,
 			 "forwarding is off on %s: 'sysctl net.ipv4.conf.%s.forwarding=1'", l->name,
 			 l->name);
 	return ret_why[0];
+}
+
+/* What an interface does to packets that leave by it is in the way only if Weir sends by it. */
+static bool concerns_a_port(const struct mirror *m, const struct obstacle *o)
+{
+	const struct link *link;
+
+	if (!o->egress_ifindex)
+		return true;
+	link = wr_link_lookup(m, o->egress_ifindex);
+	return link && link->pub.port_idx >= 0;
 }
 
 static bool find_obstacle(const struct mirror *m, const struct link *link, char *ret_why, size_t n)
@@ -40,7 +67,8 @@ static bool find_obstacle(const struct mirror *m, const struct link *link, char 
 		return false;
 	list = wr_obstacles_list(m->obstacles, &n_list);
 	for (unsigned i = 0; i < n_list; i++)
-		if (!list[i].ifindex || list[i].ifindex == link->pub.ifindex) {
+		if ((!list[i].ifindex || list[i].ifindex == link->pub.ifindex) &&
+		    concerns_a_port(m, &list[i])) {
 			snprintf(ret_why, n, "%s", list[i].sentence);
 			return true;
 		}
@@ -131,7 +159,7 @@ void wr_mirror_each_obstacle(const struct mirror *m,
 	for (unsigned i = 0; i < n; i++) {
 		int port_idx = list[i].ifindex ? port_of(m, list[i].ifindex) : -1;
 
-		if (!list[i].ifindex || port_idx >= 0)
+		if ((!list[i].ifindex || port_idx >= 0) && concerns_a_port(m, &list[i]))
 			each(arg, port_idx, list[i].sentence);
 	}
 	for (unsigned i = 0; i < WR_MAX_PORTS; i++) {

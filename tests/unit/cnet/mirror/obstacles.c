@@ -646,8 +646,8 @@ static void test_sentences(void **state)
 
 static void test_equal_sets(void **state)
 {
-	const struct obstacle one = {1, true, "one"}, two = {2, false, "two"},
-			      other = {2, true, "two"};
+	const struct obstacle one = {1, true, "one", 0}, two = {2, false, "two", 0},
+			      other = {2, true, "two", 0};
 	const struct obstacle x[] = {one, two}, y[] = {two, one}, z[] = {one, other};
 
 	(void)state;
