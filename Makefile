@@ -145,7 +145,9 @@ install: all
 	install -D -m 755 $(B)/bin/weir-router $(DESTDIR)$(PREFIX)/sbin/weir-router
 	install -D -m 755 $(B)/bin/weir $(DESTDIR)$(PREFIX)/bin/weir
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system deploy/systemd/weir-router@.service
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(wildcard deploy/man/*.8)
+	deploy/man/make.sh $(B)/bin $(B)/man
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(B)/man/weir.8 $(B)/man/weir-router.8
+	install -D -m 644 deploy/completion/weir.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/weir
 
 clean:
 	rm -rf build
