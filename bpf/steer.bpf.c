@@ -145,7 +145,7 @@ static __always_inline int is_tunnel_port(uint16_t port)
 }
 
 /* The checksum field holds the pseudo-header's sum: "hardware" was to do the rest
- * (lib/wire/csum.h). */
+ * (lib/mem/l4_csum.h). */
 static __always_inline int is_half_summed(const struct iphdr *ip, const struct udphdr *udp)
 {
 	uint32_t sum = (ip->saddr & 0xffff) + (ip->saddr >> 16) + (ip->daddr & 0xffff) +

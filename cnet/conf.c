@@ -131,7 +131,8 @@ static int parse_switch(const struct row *row, const char *text, uint32_t *ret, 
 			return 0;
 		}
 	}
-	return wr_err(err, -EINVAL, "%s: '%.40s' is neither on nor off", row->name, text);
+	return wr_err(err, -EINVAL, "%s: '%.40s' is neither on nor off; use one of them", row->name,
+		      text);
 }
 
 /* The place of `word` in "a|b|c", or -1. */
@@ -345,6 +346,12 @@ static bool is_ifname(const char *name)
 static int add_interface(struct conf *conf, const char *ifname, enum conf_origin origin,
 			 struct wr_err *err)
 {
+	if (!*ifname)
+		return wr_err(err, -EINVAL, "interface: needs the name of one");
+	if (strpbrk(ifname, " \t,"))
+		return wr_err(err, -EINVAL,
+			      "interface: '%.40s': name one interface at a time, and repeat",
+			      ifname);
 	if (!is_ifname(ifname))
 		return wr_err(err, -EINVAL,
 			      "interface: '%.40s' is not a name that an interface can have",
@@ -438,7 +445,8 @@ int wr_conf_load(struct conf *conf, const char *path, struct wr_err *err)
 	int rc;
 
 	if (!file)
-		return wr_err(err, -errno, "%s: %s", path, strerror(errno));
+		return wr_err(err, -errno, "%s: cannot read settings from it: %s", path,
+			      strerror(errno));
 	rc = load_lines(conf, file, path, err);
 	(void)fclose(file); /* was only read */
 	return rc;

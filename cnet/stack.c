@@ -15,6 +15,12 @@ enum {
 	FRAMES_PER_WORKER = WR_POOL_MAX + WR_BURST,
 };
 
+/* A worker's share, never 0 of something: that would be no limit. */
+static uint64_t share_of(const struct weir *weir, uint64_t limit_pps)
+{
+	return (limit_pps + weir->conf.workers - 1) / weir->conf.workers;
+}
+
 static int create_workers(struct weir *weir)
 {
 	for (unsigned i = 0; i < weir->conf.workers; i++) {
@@ -26,9 +32,8 @@ static int create_workers(struct weir *weir)
 			.beat = wr_steer_beat(weir->steer, i),
 			.deadline_ns = weir->conf.heartbeat_ms * WR_NS_PER_MS,
 			.spin_ns = SPIN_NS,
-			.punt_pps = {[PUNT_CARRY] = weir->conf.punt_carry_pps / weir->conf.workers,
-				     [PUNT_ANSWER] =
-					     weir->conf.punt_answer_pps / weir->conf.workers},
+			.punt_pps = {[PUNT_CARRY] = share_of(weir, weir->conf.punt_carry_pps),
+				     [PUNT_ANSWER] = share_of(weir, weir->conf.punt_answer_pps)},
 		};
 		int err = wr_worker_create(&conf, &weir->workers[i]);
 
@@ -50,6 +55,7 @@ static int create_memory(struct weir *weir, struct wr_err *err)
 		if (n_queues < 0)
 			return n_queues;
 		n_frames += wr_stack_frames_of(&weir->conf, (unsigned)n_queues);
+		weir->ports[i].max_queues = (uint16_t)n_queues;
 	}
 	return wr_umem_create(
 		&(struct umem_conf){.n_frames = n_frames, .frame_bytes = weir->conf.frame_bytes},
@@ -85,6 +91,7 @@ int wr_stack_create(const struct conf *conf, const struct wr_log *log, const str
 	weir->log = *log;
 	weir->clock = clock;
 	weir->start_ns = wr_now_ns(clock);
+	weir->tap_watch.fd = -1;
 	code = wr_loop_create(clock, &weir->loop);
 	if (code) {
 		wr_err(err, code, "event loop: %s", strerror(-code));
@@ -107,6 +114,9 @@ int wr_stack_create(const struct conf *conf, const struct wr_log *log, const str
 		wr_err(err, code, "workers: %s", strerror(-code));
 		goto err_stack;
 	}
+	code = wr_stack_mend_start(weir, err);
+	if (code)
+		goto err_stack;
 	*ret_weir = weir;
 	return 0;
 
@@ -140,6 +150,13 @@ void wr_stack_free(struct weir *weir)
 		return;
 	if (weir->loop)
 		wr_timer_stop(weir->loop, &weir->port_timer);
+	if (weir->loop)
+		wr_timer_stop(weir->loop, &weir->say_timer);
+	wr_stack_mend_stop(weir);
+	/* All of them first: what comes in by one may leave by another. */
+	for (unsigned i = 0; i < WR_MAX_PORTS; i++)
+		if (weir->ports[i].steer)
+			wr_steer_port_set_transit(weir->ports[i].steer, false);
 	for (unsigned i = 0; i < WR_MAX_PORTS; i++)
 		wr_stack_port_close(weir, i);
 	for (unsigned i = 0; i < weir->n_workers; i++)
@@ -157,8 +174,7 @@ void wr_stack_free(struct weir *weir)
 	free(weir);
 }
 
-/* --- what the commands ask
- * ---------------------------------------------------------------------- */
+/* --- what the commands ask ------------------------------------------------------------------- */
 
 uint64_t wr_stack_edge_count(const struct weir *weir, unsigned edge)
 {

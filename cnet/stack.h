@@ -30,9 +30,15 @@ struct stack_port {
 	struct port *punt;        /* where its punted packets go; may be NULL */
 	struct steer_port *steer; /* NULL for drivers without an XDP program */
 	char ifname[16];          /* as configured, or as renamed since; "": slot not in use */
-	bool is_gone; /* the interface was deleted; it is taken again when it comes back */
+	uint16_t max_queues;      /* the packet memory has frames for so many */
+	/* The interface, or its TAP, was deleted: to be closed, and taken again when it is there. */
+	bool is_gone;
 	bool transit;
 	char why_not[256];  /* why transit is off; "" if on */
+	struct {
+		uint64_t since_ns;
+		unsigned n_said, n_unsaid;
+	} say; /* the log's limit, see stack_say.c */
 	char why_mode[256]; /* why not native or zero-copy; "" if it is */
 };
 
@@ -50,6 +56,9 @@ struct weir {
 	struct worker *workers[WR_MAX_WORKERS];
 	unsigned n_workers;
 	struct wr_timer port_timer; /* looks after ports whose interface is gone */
+	struct nl_sock *tap_events; /* what somebody does to the TAPs */
+	struct wr_watch tap_watch;
+	struct wr_timer say_timer;  /* see stack_say.c */
 	struct port_counters closed_ports, closed_punts; /* of ports that are no more */
 	uint64_t start_ns;
 };

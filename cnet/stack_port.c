@@ -11,6 +11,7 @@
  */
 #include "cnet/stack_private.h"
 #include "lib/sys/ethtool.h"
+#include "lib/wire/wire.h"
 
 #include <errno.h>
 #include <net/if.h>
@@ -47,11 +48,12 @@ int wr_stack_queues_of(const struct weir *weir, const char *ifname, struct wr_er
 }
 
 static struct af_xdp_conf af_xdp_conf(const struct conf *conf, const char *ifname, uint32_t ifindex,
-				      unsigned n_queues)
+				      uint32_t mtu, unsigned n_queues)
 {
 	return (struct af_xdp_conf){
 		.ifname = ifname,
 		.ifindex = ifindex,
+		.mtu = mtu,
 		.n_queues = (uint16_t)n_queues,
 		.generic = conf->xdp_mode == CONF_XDP_MODE_GENERIC,
 		.rx_descs = conf->ring_descs,
@@ -61,13 +63,12 @@ static struct af_xdp_conf af_xdp_conf(const struct conf *conf, const char *ifnam
 
 uint32_t wr_stack_frames_of(const struct conf *conf, unsigned n_queues)
 {
-	struct af_xdp_conf xdp = af_xdp_conf(conf, "", 0, n_queues);
+	struct af_xdp_conf xdp = af_xdp_conf(conf, "", 0, 0, n_queues);
 
 	return n_queues * wr_port_af_xdp_frames_per_queue(&xdp);
 }
 
-/* --- queues and workers
- * ------------------------------------------------------------------------- */
+/* --- queues and workers ---------------------------------------------------------------------- */
 
 struct give_queue {
 	struct port_queue *queue;
@@ -112,8 +113,7 @@ static void drain_and_leave(struct worker *w, void *arg)
 	wr_worker_del_queue(w, WORKER_PUNT_OUT + port->port_idx);
 }
 
-/* --- opening and closing
- * ------------------------------------------------------------------------ */
+/* --- opening and closing --------------------------------------------------------------------- */
 
 static int open_steering(struct weir *weir, struct stack_port *sp, const struct mirror_link *link,
 			 struct wr_err *err)
@@ -130,11 +130,19 @@ static int open_steering(struct weir *weir, struct stack_port *sp, const struct 
 		.share = weir->conf.xdp_share,
 		.mac = link->mac,
 		.mtu = link->mtu,
-		.is_virtual = link->is_virtual,
+		.is_virtual = link->is_virtual || wr_ethtool_is_virtual(sp->ifname),
 		.deadline_ns = weir->conf.heartbeat_ms * WR_NS_PER_MS,
 	};
 
 	return wr_steer_port_open(weir->steer, &conf, &sp->steer, err);
+}
+
+/* A frame that the sockets cannot take would be lost: the kernel keeps it. */
+static void tell_mtu(struct stack_port *sp, uint32_t mtu)
+{
+	uint32_t max_mtu = wr_port_af_xdp_max_bytes(sp->port) - ETH_HDR_BYTES;
+
+	wr_steer_port_set_mtu(sp->steer, mtu < max_mtu ? mtu : max_mtu);
 }
 
 static int open_ports(struct weir *weir, unsigned port_idx, const struct mirror_link *link,
@@ -154,12 +162,15 @@ static int open_ports(struct weir *weir, unsigned port_idx, const struct mirror_
 
 	if (n_queues < 0)
 		return n_queues;
-	xdp = af_xdp_conf(&weir->conf, sp->ifname, link->ifindex, (unsigned)n_queues);
+	if (n_queues > sp->max_queues) /* what comes by the others stays with the kernel */
+		n_queues = sp->max_queues;
+	xdp = af_xdp_conf(&weir->conf, sp->ifname, link->ifindex, link->mtu, (unsigned)n_queues);
 	code = wr_port_af_xdp_open(weir->umem, &xdp, &sp->port, err);
 	if (code)
 		return code;
 	sp->port->port_idx = (uint8_t)port_idx;
 	sp->port->flags |= link->is_virtual ? PORT_VIRTUAL : 0;
+	tell_mtu(sp, link->mtu);
 	code = wr_port_punt_tap_open(weir->umem, &punt, &sp->punt, err);
 	if (code)
 		return code;
@@ -226,16 +237,16 @@ int wr_stack_port_open(struct weir *weir, unsigned port_idx, struct wr_err *err)
 		goto err_port;
 	memcpy(sp->why_mode, why.text, sizeof(sp->why_mode));
 	note_mode(weir, sp);
+	wr_log(&weir->log, WR_LOG_INFO, "%s: %s XDP, %s sockets on %u queue%s%s%s%s", sp->ifname,
+	       wr_steer_port_mode(sp->steer), sp->port->mode, sp->port->n_queues,
+	       sp->port->n_queues == 1 ? "" : "s", why.text[0] ? " (" : "", why.text,
+	       why.text[0] ? ")" : "");
 	sp->is_gone = false;
 	code = wr_mirror_port_add(weir->mirror, link->ifindex, port_idx);
 	if (code) {
 		wr_err(err, code, "%s: %s", sp->ifname, strerror(-code));
 		goto err_port;
 	}
-	wr_log(&weir->log, WR_LOG_INFO, "%s: %s XDP, %s sockets on %u queue%s%s%s%s", sp->ifname,
-	       wr_steer_port_mode(sp->steer), sp->port->mode, sp->port->n_queues,
-	       sp->port->n_queues == 1 ? "" : "s", why.text[0] ? " (" : "", why.text,
-	       why.text[0] ? ")" : "");
 	return 0;
 
 err_port:
@@ -288,8 +299,7 @@ void wr_stack_port_close(struct weir *weir, unsigned port_idx)
 	sp->transit = false;
 }
 
-/* --- what the mirror tells
- * ---------------------------------------------------------------------- */
+/* --- what the mirror tells ------------------------------------------------------------------- */
 
 static void local_changed(void *arg, struct ip4 addr, bool is_local)
 {
@@ -297,11 +307,9 @@ static void local_changed(void *arg, struct ip4 addr, bool is_local)
 	int err;
 
 	if (!is_local) {
-		wr_fib_local_del(weir->fib, addr);
 		wr_steer_local_del(weir->steer, addr);
 		return;
 	}
-	wr_fib_local_add(weir->fib, addr);
 	err = wr_steer_local_add(weir->steer, addr);
 	if (err)
 		wr_log(&weir->log, WR_LOG_WARN,
@@ -310,18 +318,32 @@ static void local_changed(void *arg, struct ip4 addr, bool is_local)
 		       strerror(-err));
 }
 
-/* The same interface under an old name or a new one of the old name: it is back. */
+/* Another port may have come to the name meanwhile. */
+static bool is_taken(const struct weir *weir, uint32_t ifindex)
+{
+	for (unsigned i = 0; i < WR_MAX_PORTS; i++)
+		if (weir->ports[i].port && weir->ports[i].port->ifindex == ifindex)
+			return true;
+	return false;
+}
+
+/* The same interface under an old name or a new one of the old name: it is back. A reason why it
+ * cannot be had is said once, not with every try. */
 static void retake(struct weir *weir, unsigned port_idx)
 {
 	struct stack_port *sp = &weir->ports[port_idx];
+	const struct mirror_link *link = wr_mirror_link_by_name(weir->mirror, sp->ifname);
 	struct wr_err err = {.text = ""};
 
-	if (!wr_mirror_link_by_name(weir->mirror, sp->ifname))
+	if (!link || is_taken(weir, link->ifindex))
 		return;
-	if (wr_stack_port_open(weir, port_idx, &err))
-		wr_log(&weir->log, WR_LOG_WARN, "%s (is tried again)", err.text);
-	else
+	if (!wr_stack_port_open(weir, port_idx, &err)) {
 		wr_log(&weir->log, WR_LOG_INFO, "%s: is back", sp->ifname);
+		return;
+	}
+	if (strcmp(sp->why_not, err.text) != 0)
+		wr_log(&weir->log, WR_LOG_WARN, "%s (is tried again)", err.text);
+	snprintf(sp->why_not, sizeof(sp->why_not), "%s", err.text);
 }
 
 static void look_after_ports(struct wr_timer *timer)
@@ -343,6 +365,18 @@ static void look_after_ports(struct wr_timer *timer)
 		wr_timer_start(weir->loop, timer, PORT_RETRY_MS * WR_NS_PER_MS);
 }
 
+void wr_stack_port_renew(struct weir *weir, unsigned port_idx)
+{
+	struct stack_port *sp = &weir->ports[port_idx];
+
+	sp->is_gone = true;
+	sp->transit = false;
+	if (sp->steer)
+		wr_steer_port_set_transit(sp->steer, false);
+	weir->port_timer.fire = look_after_ports;
+	wr_timer_start(weir->loop, &weir->port_timer, 0);
+}
+
 static void port_changed(void *arg, unsigned port_idx, const struct mirror_link *link, bool gone)
 {
 	struct weir *weir = arg;
@@ -351,11 +385,8 @@ static void port_changed(void *arg, unsigned port_idx, const struct mirror_link 
 	if (gone) {
 		wr_log(&weir->log, WR_LOG_WARN,
 		       "%s: interface is gone; Weir takes it again when it is back", sp->ifname);
-		sp->is_gone = true;
-		sp->transit = false;
 		snprintf(sp->why_not, sizeof(sp->why_not), "the interface is gone");
-		weir->port_timer.fire = look_after_ports;
-		wr_timer_start(weir->loop, &weir->port_timer, 0);
+		wr_stack_port_renew(weir, port_idx);
 		return;
 	}
 	if (strcmp(sp->ifname, link->name) != 0) {
@@ -364,12 +395,12 @@ static void port_changed(void *arg, unsigned port_idx, const struct mirror_link 
 		if (sp->port)
 			snprintf(sp->port->name, sizeof(sp->port->name), "%s", link->name);
 	}
-	if (sp->steer) {
+	if (sp->steer && sp->port) {
 		wr_steer_port_set_mac(sp->steer, &link->mac);
-		wr_steer_port_set_mtu(sp->steer, link->mtu);
+		tell_mtu(sp, link->mtu);
 	}
-	if (sp->punt)
-		wr_port_punt_tap_follow(sp->punt, &link->mac, link->mtu);
+	if (sp->punt && wr_port_punt_tap_follow(sp->punt, &link->mac, link->mtu))
+		wr_stack_port_renew(weir, port_idx);
 }
 
 static void transit_changed(void *arg, unsigned port_idx, bool transit, const char *why)
@@ -381,10 +412,7 @@ static void transit_changed(void *arg, unsigned port_idx, bool transit, const ch
 	sp->transit = transit;
 	if (sp->steer)
 		wr_steer_port_set_transit(sp->steer, transit);
-	if (transit)
-		wr_log(&weir->log, WR_LOG_INFO, "%s: forwarding", sp->ifname);
-	else
-		wr_log(&weir->log, WR_LOG_WARN, "%s: left to the kernel: %s", sp->ifname, why);
+	wr_stack_say_transit(weir, port_idx);
 }
 
 const struct mirror_ops wr_stack_mirror_ops = {
@@ -393,8 +421,7 @@ const struct mirror_ops wr_stack_mirror_ops = {
 	.transit_changed = transit_changed,
 };
 
-/* --- weir-router --check
- * ------------------------------------------------------------------------ */
+/* --- weir-router --check --------------------------------------------------------------------- */
 
 static const char *mode_words(const struct conf *conf)
 {
@@ -433,11 +460,17 @@ int wr_stack_check_interface(struct weir *weir, const char *ifname, char *ret_sa
 		return n_queues;
 	code = wr_steer_probe(ifname, &found, &what);
 	if (code)
-		return wr_err(err, code, "%s: %s", ifname,
-			      what.text[0] ? what.text : strerror(-code));
+		return wr_err(err, code, "%s", what.text[0] ? what.text : strerror(-code));
 	if (!weir->conf.xdp_share &&
 	    (found == STEER_FOUND_FOREIGN || found == STEER_FOUND_DISPATCHER))
-		return wr_err(err, -EBUSY, "%s: %s", ifname, what.text);
+		return wr_err(err, -EBUSY, "%s", what.text);
+	if (wr_steer_is_in_use(link->ifindex))
+		return wr_err(err, -EBUSY,
+			      found == STEER_FOUND_OURS
+				      ? "%s: another weir-router has it: stop that one first"
+				      : "%s: another program receives on it by AF_XDP: stop that "
+					"one first",
+			      ifname);
 	snprintf(probe.ifname, sizeof(probe.ifname), "%s", ifname);
 	code = open_steering(weir, &probe, link, err);
 	if (code)

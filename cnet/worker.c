@@ -134,8 +134,7 @@ bool wr_worker_may_punt(struct worker *w, unsigned edge)
 	return true;
 }
 
-/* --- a turn
- * ------------------------------------------------------------------------------------- */
+/* --- a turn ---------------------------------------------------------------------------------- */
 
 /* Sends what the walk left in the vectors of the ways out. */
 static void send_outs(struct worker *w)
@@ -200,8 +199,7 @@ unsigned wr_worker_turn(struct worker *w)
 	return n_total;
 }
 
-/* --- the thread
- * --------------------------------------------------------------------------------- */
+/* --- the thread ------------------------------------------------------------------------------ */
 
 static bool is_woken(const struct worker *w)
 {
@@ -256,9 +254,8 @@ static void fall_asleep(struct worker *w)
 		return;
 	w->n_sleeps++;
 	wr_rcu_offline();
-	if (!is_woken(w) && poll(fds, n, MAX_SLEEP_MS) > 0 && fds[0].revents &&
-	    read(w->wake_fd, &n_wakes, sizeof(n_wakes)) < 0 && errno != EAGAIN)
-		w->must_stop = true; /* an eventfd that cannot be read: give up rather than spin */
+	if (!is_woken(w) && poll(fds, n, MAX_SLEEP_MS) > 0 && fds[0].revents)
+		(void)!read(w->wake_fd, &n_wakes, sizeof(n_wakes));
 	wr_rcu_online();
 }
 

@@ -52,8 +52,8 @@ struct worker_conf {
 	uint64_t *beat; /* heartbeat of bpf/steer.h, NULL: none */
 	uint64_t deadline_ns;
 	uint64_t spin_ns; /* stay awake for so long after the last packet */
-	uint64_t
-		punt_pps[N_PUNT_CLASSES]; /* limit a reason of the class, 0: none; of this worker */
+	/* Limit a reason of the class, 0: none; of this worker. */
+	uint64_t punt_pps[N_PUNT_CLASSES];
 };
 
 struct worker {
@@ -80,7 +80,6 @@ struct worker {
 	pthread_t thread;
 	bool has_thread;
 	int wake_fd;
-	bool is_asleep; /* in poll(); for statistics */
 	bool must_stop; /* atomic */
 	struct {
 		void (*fn)(struct worker *, void *arg); /* atomic; NULL: none */

@@ -149,13 +149,15 @@ measure() {
 	BY_KERNEL=$(($(kernel_forwarded "$1") - kernel_before))
 }
 
+# On a starved machine the heartbeats stall now and then, and the kernel takes over for these moments: that is
+# as it should be, so the verdict asks for most, and the tests for 99.9 %.
 claim_shares() {
 	local name percent
 	for name in r1 r2; do
 		measure $name
 		percent=$(part_of "$BY_WEIR" "$BY_KERNEL")
 		say "   $name: $BY_WEIR packets by Weir, $BY_KERNEL by the kernel"
-		[ "$NO_WEIR" = 1 ] || claim "$1: share forwarded by Weir on ${name^^}" "$percent %" less 99.9 "$percent"
+		[ "$NO_WEIR" = 1 ] || claim "$1: share forwarded by Weir on ${name^^}" "$percent %" less 90 "$percent"
 	done
 }
 
@@ -163,18 +165,19 @@ flood() {
 	flood_start "$1" a b 10.0.2.2 $PPS "$2" -f 16
 }
 
-# claim_flood NAME SENTENCE: less than a second's worth was lost, nothing doubled or damaged.
+# claim_flood NAME SENTENCE MAX_MS: less than that long a time's packets were lost, none doubled or damaged.
+# The limits leave room for a busy machine; what is usual stands in the table.
 claim_flood() {
-	local lost
+	local lost max=$((PPS * $3 / 1000))
 	flood_end "$1"
 	lost=$(flood_result lost)
 	say "   $(jq -r '"\(.sent) sent, \(.received) arrived, \(.lost) lost, \(.reordered) out of order"' <<<"$FLOOD")"
-	claim "$2" "$lost packets lost (= $((lost * 1000 / PPS)) ms)" flood_survived
+	claim "$2" "$lost packets lost (= $((lost * 1000 / PPS)) ms)" flood_survived $max
 }
 
 flood_survived() {
-	jq -e --argjson pps $PPS \
-		'.lost < $pps and .received > 0 and .corrupt == 0 and .duplicated == 0' <<<"$FLOOD"
+	jq -e --argjson max "$1" \
+		'.lost <= $max and .received > 0 and .corrupt == 0 and .duplicated == 0' <<<"$FLOOD"
 }
 
 # --- the pieces ----------------------------------------------------------------------------------
@@ -275,9 +278,9 @@ act_ping() {
 	on a ping -q -c 10 -i 0.05 -W 1 10.0.2.2 >$T/ping || true
 	got=$(awk '/received/ { print $4 }' $T/ping)
 	claim "ping from A to B" "$got of 10 answered" [ "$got" = 10 ]
-	# Once only: hosts limit how many such answers they give.
-	on a traceroute -n -q 1 -w 1 10.0.2.2 >$T/traceroute || true
-	show a 5 traceroute -n -q 1 -w 1 10.0.2.2
+	# Once, and one probe at a time: hosts limit how many such answers they give.
+	on a traceroute -n -q 1 -N 1 -w 1 10.0.2.2 >$T/traceroute || true
+	show a 5 traceroute -n -q 1 -N 1 -w 1 10.0.2.2
 	got=$(awk 'NR > 1 && $2 != "*"' $T/traceroute | wc -l)
 	claim "traceroute: R1, R2 and B answer" "$got of 3 hops" three_hops
 }
@@ -310,11 +313,13 @@ act_cut() {
 	sleep 1
 	say "   r1# ip link set eth1 down"
 	on r1 ip link set eth1 down
-	claim_flood cut "A link is cut under traffic"
+	claim_flood cut "A link is cut under traffic" 500
 	show r1 3 ip route show 10.0.2.0/24
 	say "   r1# ip link set eth1 up"
 	on r1 ip link set eth1 up
-	wait_for 30 "both links carry traffic again" both_paths
+	wait_for 30 "both links are routed over again" both_paths
+	flood again 1
+	claim_flood again "The link is back, traffic over both" 20
 }
 
 act_kill() {
@@ -325,7 +330,7 @@ act_kill() {
 	sleep 1
 	say "   r1# kill -9 ${WEIR_PID[r1]}"
 	weir_kill r1
-	claim_flood kill "kill -9 of the data plane under traffic"
+	claim_flood kill "kill -9 of the data plane under traffic" 250
 	measure r1
 	say "   r1: $BY_KERNEL packets by the kernel since"
 	claim "Meanwhile the kernel forwards on R1" "$BY_KERNEL packets" less 0 "$BY_KERNEL"
@@ -344,7 +349,7 @@ act_restart() {
 	sleep 1
 	say "   r1# weir-router -i eth0 -i eth1 -i eth2 &"
 	start_weir r1
-	claim_flood restart "The data plane is started under traffic"
+	claim_flood restart "The data plane is started under traffic" 250
 	wait_for 10 "the mirrored routes" both_paths
 	mark
 	flood back 1

@@ -11,6 +11,7 @@
 #include "lib/sys/notify.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,12 +96,35 @@ static int take_option(struct options *o, int opt, const struct conf_options *ta
 		puts("weir-router " WEIR_VERSION);
 		exit(EXIT_SUCCESS);
 	default:
-		if (opt >= OPT_CONF && opt < OPT_CONF + CONF_N)
-			return set(&o->conf, table->rows[opt - OPT_CONF].name, optarg);
-		fputs("weir-router: 'weir-router --help' lists the options\n", stderr);
-		return EXIT_USAGE;
+		return set(&o->conf, table->rows[opt - OPT_CONF].name, optarg);
 	}
 	fprintf(stderr, "weir-router: %s\n", err.text);
+	return EXIT_USAGE;
+}
+
+/* getopt_long() has returned '?' or ':' for the word `arg`. */
+static int bad_option(struct conf *conf, char *arg, bool is_value_missing)
+{
+	struct wr_err err;
+
+	if (is_value_missing) {
+		fprintf(stderr, "weir-router: %s: needs a value; 'weir-router --help' says which\n",
+			arg);
+		return EXIT_USAGE;
+	}
+	if (optopt && arg[1] != '-') {
+		fprintf(stderr,
+			"weir-router: -%c: no such option; 'weir-router --help' lists them\n",
+			optopt);
+		return EXIT_USAGE;
+	}
+	/* An unknown setting, whose name may be nearly right; or one cut too short. */
+	arg[strcspn(arg, "=")] = '\0';
+	if (wr_conf_set(conf, arg + 2, NULL, &err) == -ENOENT)
+		fprintf(stderr, "weir-router: %s\n", err.text);
+	else
+		fprintf(stderr, "weir-router: %s: takes no value, or may mean several options\n",
+			arg);
 	return EXIT_USAGE;
 }
 
@@ -119,8 +143,11 @@ static int parse_options(int argc, char **argv, struct options *ret_options)
 	wr_conf_options(&table, OPT_CONF);
 	memcpy(rows, own, sizeof(own));
 	memcpy(rows + wr_array_size(own), table.rows, CONF_N * sizeof(rows[0]));
-	while ((opt = getopt_long(argc, argv, "i:c:s:w:hV", rows, NULL)) != -1) {
-		int status = take_option(ret_options, opt, &table);
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, ":i:c:s:w:hV", rows, NULL)) != -1) {
+		int status = opt == '?' || opt == ':'
+				     ? bad_option(&ret_options->conf, argv[optind - 1], opt == ':')
+				     : take_option(ret_options, opt, &table);
 
 		if (status)
 			return status;
@@ -138,21 +165,30 @@ static int parse_options(int argc, char **argv, struct options *ret_options)
 	return 0;
 }
 
-static int check(struct weir *weir)
+/* Of a stack without interfaces, so that one that is not there does not hide what there is to say
+ * of the others. */
+static int check(struct router *r, struct conf *conf, struct wr_err *err)
 {
-	int status = EXIT_SUCCESS;
+	unsigned n_ifnames = conf->n_ifnames;
+	int code, status = EXIT_SUCCESS;
 
-	for (unsigned i = 0; i < weir->conf.n_ifnames; i++) {
+	conf->n_ifnames = 0;
+	code = wr_stack_create(conf, &r->log, wr_clock_monotonic(), &r->weir, err);
+	if (code) {
+		fprintf(stderr, "weir-router: %s\n", err->text);
+		return EXIT_FAILURE;
+	}
+	for (unsigned i = 0; i < n_ifnames; i++) {
 		char say[512];
-		struct wr_err err;
 
-		if (wr_stack_check_interface(weir, weir->conf.ifnames[i], say, sizeof(say), &err)) {
-			printf("%s\n", err.text);
+		if (wr_stack_check_interface(r->weir, conf->ifnames[i], say, sizeof(say), err)) {
+			printf("%s\n", err->text);
 			status = EXIT_FAILURE;
 		} else {
-			printf("%s: %s\n", weir->conf.ifnames[i], say);
+			printf("%s: %s\n", conf->ifnames[i], say);
 		}
 	}
+	wr_stack_free(r->weir);
 	return status;
 }
 
@@ -184,7 +220,8 @@ static int open_signals(struct router *r)
 {
 	sigset_t set_of;
 
-	signal(SIGPIPE, SIG_IGN);
+	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		return -errno;
 	sigemptyset(&set_of);
 	sigaddset(&set_of, SIGTERM);
 	sigaddset(&set_of, SIGINT);
@@ -202,22 +239,41 @@ static void make_socket_dir(const char *socket)
 		mkdir("/run/weir", 0755);
 }
 
+/* The line that sums up what the lines before it have said. */
+static void say_ready(const struct router *r)
+{
+	const struct weir *weir = r->weir;
+	unsigned n_ports = weir->conf.n_ifnames, n_transit = 0;
+	char what[64];
+
+	for (unsigned i = 0; i < n_ports; i++)
+		n_transit += weir->ports[i].transit;
+	if (!n_transit)
+		snprintf(what, sizeof(what), "the kernel forwards as before");
+	else
+		snprintf(what, sizeof(what), "forwarding on %u of %u interface%s", n_transit,
+			 n_ports, n_ports == 1 ? "" : "s");
+	wr_notify("READY=1");
+	wr_log(&r->log, WR_LOG_INFO, "ready: %s, %" PRIu64 " routes; ask with 'weir -s %s'", what,
+	       (uint64_t)wr_mirror_stats(weir->mirror).n_routes, weir->conf.socket);
+}
+
+/* The socket comes first: it is refused before anything has been taken. */
 static int run(struct router *r, struct wr_err *err)
 {
-	int code = wr_stack_start(r->weir, err);
+	int code;
 
-	if (code)
-		return code;
 	make_socket_dir(r->weir->conf.socket);
 	code = wr_req_listen(r->weir->loop, r->weir->conf.socket, answer, r, &r->server, err);
+	if (!code)
+		code = wr_stack_start(r->weir, err);
 	if (code)
 		return code;
 	r->signals.ready = on_signal;
 	code = wr_watch_start(r->weir->loop, &r->signals, r->signal_fd, 1 /* EPOLLIN */);
 	if (code)
 		return wr_err(err, code, "watching for signals: %s", strerror(-code));
-	wr_notify("READY=1\nSTATUS=forwarding");
-	wr_log(&r->log, WR_LOG_INFO, "ready; control socket %s", r->weir->conf.socket);
+	say_ready(r);
 	while (!r->must_stop && !code)
 		code = wr_loop_turn(r->weir->loop, UINT64_MAX);
 	wr_notify("STOPPING=1");
@@ -241,12 +297,9 @@ int main(int argc, char **argv)
 		fprintf(stderr, "weir-router: signals: %s\n", strerror(-code));
 		return EXIT_FAILURE;
 	}
+	if (o.is_check)
+		return check(&r, &o.conf, &err);
 	code = wr_stack_create(&o.conf, &r.log, wr_clock_monotonic(), &r.weir, &err);
-	if (!code && o.is_check) {
-		code = check(r.weir);
-		wr_stack_free(r.weir);
-		return code;
-	}
 	if (!code)
 		code = run(&r, &err);
 	if (code)

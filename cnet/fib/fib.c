@@ -103,8 +103,7 @@ void wr_fib_free(struct fib *fib)
 	free(fib);
 }
 
-/* --- next hops
- * ---------------------------------------------------------------------------------- */
+/* --- next hops ------------------------------------------------------------------------------- */
 
 int wr_fib_nh_alloc(struct fib *fib)
 {
@@ -158,8 +157,7 @@ void wr_fib_nh_release(struct fib *fib, uint32_t id)
 		wr_rcu_retire(fib->rcu, fib->nh[id], free_slot, fib);
 }
 
-/* --- neighbours of attached networks
- * ------------------------------------------------------------ */
+/* --- neighbours of attached networks --------------------------------------------------------- */
 
 static struct nexthop **neigh_slot(struct fib *fib, uint32_t oif, struct ip4 addr)
 {
@@ -205,8 +203,7 @@ void wr_fib_neigh_del(struct fib *fib, uint32_t oif, struct ip4 addr)
 	fib->n_neighs--;
 }
 
-/* --- interfaces and local addresses
- * ------------------------------------------------------------- */
+/* --- interfaces and local addresses ---------------------------------------------------------- */
 
 int wr_fib_iface_set(struct fib *fib, unsigned port_idx, const struct fib_iface *iface)
 {

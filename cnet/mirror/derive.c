@@ -2,12 +2,14 @@
 /*
  * From what the kernel has to what the workers read.
  *
- * For each prefix the first usable route decides. Table local and table main are one to the kernel until the first `ip rule` is
- * added, and two from then on, also when the rule is gone: a route of table main below a shorter one of table local decides in the
- * first case and is hidden in the second, and nothing tells which it is. Such prefixes are left to the kernel.
+ * For each prefix the first usable route decides. Table local and table main are one to the kernel
+ * until the first `ip rule` is added, and two from then on, also when the rule is gone: a route of
+ * table main below a shorter one of table local decides in the first case and is hidden in the
+ * second, and nothing tells which it is. Such prefixes are left to the kernel.
  *
- * Order of withdrawal: a prefix leaves its way before the way's index is released, a group is published without its member before the
- * member's index is; the index itself is free after a grace period (wr_fib_nh_release()).
+ * Order of withdrawal: a prefix leaves its way before the way's index is released, a group is
+ * published without its member before the member's index is; the index itself is free after a grace
+ * period (wr_fib_nh_release()).
  */
 #include "cnet/mirror/mirror_private.h"
 
@@ -68,13 +70,17 @@ void wr_derive_rewrite(const struct link *link, const struct neigh *n, struct ne
 	nh->rewrite[13] = 0x00;
 }
 
-/* Publishes unless it stands there already; false: no memory, what stood there stays until a resync. */
+/* Publishes unless it stands there already; false: no memory, what stood there stays until a
+ * resync. */
 static bool publish(struct mirror *m, uint32_t id, const struct nexthop *nh)
 {
 	const struct nexthop *old = m->conf.fib->nh[id];
 
+	/* The byte beside is_resolved is `used`, which workers write: an atomic load keeps the
+	 * compiler from reading both as one word. */
 	if (old && old->type == nh->type && old->port_idx == nh->port_idx && old->mtu == nh->mtu &&
-	    old->is_resolved == nh->is_resolved && old->oif == nh->oif &&
+	    __atomic_load_n(&old->is_resolved, __ATOMIC_RELAXED) == nh->is_resolved &&
+	    old->oif == nh->oif &&
 	    ip4_equal(old->gateway, nh->gateway) && old->n_buckets == nh->n_buckets &&
 	    old->n_members == nh->n_members &&
 	    !memcmp(old->rewrite, nh->rewrite, sizeof(nh->rewrite)) &&
@@ -237,7 +243,8 @@ static bool add_leg(struct mirror *m, struct way *way, struct build *b,
 	return true;
 }
 
-/* One leg for each distinct hop that is alive. A path that Weir does not evaluate is a hop without a link, hence the kernel's. */
+/* One leg for each distinct hop that is alive. A path that Weir does not evaluate is a hop
+ * without a link, hence the kernel's. */
 static enum mirror_why build_legs(struct mirror *m, struct way *way, unsigned n_paths,
 				  struct build *b)
 {
@@ -447,7 +454,8 @@ static void decide_by_type(const struct route *r, struct decision *ret)
 		ret->value = FIB_NH_REJECT;
 		return;
 	case RTN_THROW:
-		/* In table main: nothing comes after it but table default, so the kernel answers. */
+		/* In table main: nothing comes after it but table default, so the kernel
+		 * answers. */
 		ret->value = r->flags & ROUTE_LOCAL ? FIB_NH_KERNEL : FIB_NH_REJECT;
 		ret->why = r->flags & ROUTE_LOCAL ? WHY_THROW : WHY_NOT;
 		return;
@@ -558,8 +566,8 @@ static void set_local(struct mirror *m, struct prefix *p)
 		m->conf.ops->local_changed(m->conf.arg, addr, is_local);
 }
 
-/* A whole network that is local (127/8 aside, which the graph knows): the filter of local addresses is by single ones,
- * so each of its bits gets an address, and each source is looked up. */
+/* A whole network that is local (127/8 aside, which the graph knows): the filter of local addresses
+ * is by single ones, so each of its bits gets an address, and each source is looked up. */
 static void fill_locals(struct mirror *m, bool on)
 {
 	uint64_t is_done[FIB_LOCALS_BITS / 64] = {0};

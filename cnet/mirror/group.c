@@ -2,11 +2,11 @@
 /*
  * Groups: which member carries which bucket of flows.
  *
- * How many: seats by weight, dealt as Sainte-Lague deals them, each member having one to begin with. A divisor method,
- * since with those no member's share shrinks when another one leaves.
+ * How many: seats by weight, dealt as Sainte-Lague deals them, each member having one to begin
+ * with. A divisor method, since with those no member's share shrinks when another one leaves.
  *
- * Which: a bucket keeps the member that it had, so that flows stay where they are; a free one goes to the member with the highest
- * score for it (rendezvous hashing) that has room.
+ * Which: a bucket keeps the member that it had, so that flows stay where they are; a free one goes
+ * to the member with the highest score for it (rendezvous hashing) that has room.
  */
 #include "cnet/mirror/mirror_private.h"
 

@@ -2,11 +2,12 @@
 /*
  * The mirror's life: sockets, events, dumps.
  *
- * One socket hears all groups, so that the order among links, addresses, neighbours, next hops and routes is the kernel's. The other one
- * asks: dumps, and the kernel's attention for neighbours.
+ * One socket hears all groups, so that the order among links, addresses, neighbours, next hops and
+ * routes is the kernel's. The other one asks: dumps, and the kernel's attention for neighbours.
  *
- * A dump is taken on the control thread, while the workers go on with what they have. Nothing of it reaches the fib before it is
- * complete and the events that queued meanwhile have been replayed on top of it.
+ * A dump is taken on the control thread, while the workers go on with what they have. Nothing of it
+ * reaches the fib before it is complete and the events that queued meanwhile have been replayed on
+ * top of it.
  */
 #include "cnet/mirror/mirror_private.h"
 
@@ -95,7 +96,8 @@ static int dump(struct mirror *m, uint16_t type, const void *body, size_t body_b
 	for (unsigned i = 0; i < DUMP_TRIES && err == -EAGAIN; i++)
 		err = wr_nl_dump(m->ask, type, body, body_bytes, apply_dumped, m);
 	if (err == -EAGAIN) {
-		/* It changes all the time: what this dump tore, events tell, and the next one proves. */
+		/* It changes all the time: what this dump tore, events tell, and the next one
+		 * proves. */
 		m->is_resync_due = true;
 		err = 0;
 	}
@@ -283,9 +285,10 @@ static void on_events(struct wr_watch *w, uint32_t epoll_events)
 	(void)epoll_events;
 	if (n == -ENOBUFS) {
 		m->stats.n_overruns++;
-		wr_log(m->conf.log, WR_LOG_WARN,
-		       "mirror: the kernel's events came faster than they were read; "
-		       "reading all tables again");
+		if (!m->is_resync_due)
+			wr_log(m->conf.log, WR_LOG_WARN,
+			       "mirror: the kernel's events came faster than they were read; "
+			       "reading all tables again");
 	}
 	if (n < 0)
 		m->is_resync_due = true;
@@ -305,6 +308,9 @@ static void on_audit(struct wr_timer *t)
 	struct mirror *m = wr_container_of(t, struct mirror, audit_timer);
 
 	(void)resync(m);
+	/* On failure its old set stays, and a sentence in it says so. */
+	(void)wr_obstacles_look(m->obstacles);
+	wr_transit_obstacles_changed(m);
 	settle(m);
 	wr_timer_start(m->conf.loop, &m->audit_timer, m->conf.audit_s * WR_NS_PER_S);
 }

@@ -2,20 +2,23 @@
 /*
  * Inside the mirror: what it keeps, and how it becomes the fib.
  *
- *   links, addrs, neighs, objects       as the kernel has them, hashed by their key
- *   prefix -> route -> way              a prefix has its routes in the kernel's order; routes that go the same way
- *                                       (next hops, source, scope, MTU, or next-hop object) share one `struct way`
- *   way -> leg -> hop                   only of ways that decide for some prefix: how it stands in fib->nh[]
+ *   links, addrs, neighs, objects   as the kernel has them, hashed by their key
+ *   prefix -> route -> way          a prefix has its routes in the kernel's order; routes that go
+ *                                   the same way (next hops, source, scope, MTU, or next-hop
+ *                                   object) share one `struct way`
+ *   way -> leg -> hop               only of ways that decide for some prefix: how it stands in
+ *                                   fib->nh[]
  *
- * A way in use owns one index of fib->nh[] and keeps it while its next hops change, so that a neighbour, a link or a next-hop
- * object is one store and not a million routes. A hop (link, gateway, MTU) is what ways share; as a member of a group it has an
- * index of its own.
+ * A way in use owns one index of fib->nh[] and keeps it while its next hops change, so that a
+ * neighbour, a link or a next-hop object is one store and not a million routes. A hop (link,
+ * gateway, MTU) is what ways share; as a member of a group it has an index of its own.
  *
- * Two steps. Messages change the first half and mark what they touched; wr_derive_commit() then brings the fib in
- * line: links, then ways, then prefixes, then what is no longer used is released, then one grace period.
+ * Two steps. Messages change the first half and mark what they touched; wr_derive_commit() then
+ * brings the fib in line: links, then ways, then prefixes, then what is no longer used is released,
+ * then one grace period.
  *
- * Routes that vanish without an event hang on a way that is `flushed`: out of the hash, so that a route added again
- * gets a new one. The next commit drops them.
+ * Routes that vanish without an event hang on a way that is `flushed`: out of the hash, so that a
+ * route added again gets a new one. The next commit drops them.
  */
 #ifndef WR_CNET_MIRROR_MIRROR_PRIVATE_H
 #define WR_CNET_MIRROR_MIRROR_PRIVATE_H
@@ -26,7 +29,8 @@
 
 #include <linux/rtnetlink.h>
 
-/* Items of one size, named by a 32-bit index; 0 is none. Their memory never moves and is kept until the end. */
+/* Items of one size, named by a 32-bit index; 0 is none. Their memory never moves and is kept
+ * until the end. */
 struct slab {
 	uint32_t item_bytes;
 	uint32_t n_items; /* indices given out so far, free ones included */
@@ -82,7 +86,7 @@ struct link {
 	bool own_ignore_linkdown;
 	uint8_t own_rp_filter;
 	uint8_t gen;
-	uint16_t type; /* ARPHRD_* */
+	uint16_t type;  /* ARPHRD_* */
 	uint32_t lower; /* ifindex of what it is on (a VLAN's device), 0 = nothing */
 	uint32_t n_addrs;
 	bool is_transit_told;
@@ -349,7 +353,8 @@ struct prefix *wr_prefix_lookup(const struct mirror *, uint32_t addr, unsigned l
 				uint32_t *ret_idx);
 void wr_prefix_dirty(struct mirror *, uint32_t prefix_idx);
 void wr_prefix_free(struct mirror *, uint32_t prefix_idx);
-/* Drops the routes whose way was flushed or, if `sweep`, that are not of this generation; marks prefixes whose ways flipped. */
+/* Drops the routes whose way was flushed or, if `sweep`, that are not of this generation; marks
+ * prefixes whose ways flipped. */
 void wr_route_scan(struct mirror *, bool sweep);
 void wr_route_fini(struct mirror *);
 
@@ -382,8 +387,9 @@ void wr_transit_obstacles_changed(void *mirror);
 
 /* group.c */
 /*
- * Fills `ret_ids[n_buckets]` with the ids of `n` members, as many buckets each as its weight asks for, at least one. Buckets of `base` (may be NULL)
- * whose member is still one and within its share stay as they are.
+ * Fills `ret_ids[n_buckets]` with the ids of `n` members, as many buckets each as its weight asks
+ * for, at least one. Buckets of `base` (may be NULL) whose member is still one and within its share
+ * stay as they are.
  */
 unsigned wr_group_size(unsigned n);
 void wr_group_fill(const struct group_member *, unsigned n, const uint16_t *base, uint16_t *ret_ids,

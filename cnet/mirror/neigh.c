@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Neighbours: whose MAC addresses the kernel knows, and keeping it interested in those that Weir uses.
+ * Neighbours: whose MAC addresses the kernel knows, and keeping it interested in those that Weir
+ * uses.
  *
- * The kernel does not see the traffic that Weir forwards, so it would let a neighbour go stale and never probe it. What workers have sent
- * by (`used`) is looked at every few seconds, and a stale neighbour in use is named to the kernel (NTF_USE), which probes
- * it as if it had a packet for it. Unresolved ones need nothing: their packets are punted, and the kernel resolves.
+ * The kernel does not see the traffic that Weir forwards, so it would let a neighbour go stale and
+ * never probe it. What workers have sent by (`used`) is looked at every few seconds, and a stale
+ * neighbour in use is named to the kernel (NTF_USE), which probes it as if it had a packet for it.
+ * Unresolved ones need nothing: their packets are punted, and the kernel resolves.
  */
 #include "cnet/mirror/mirror_private.h"
 

@@ -2,8 +2,9 @@
 /*
  * Next-hop objects, single ones and groups, as FRR writes them.
  *
- * When an object goes, the kernel takes it out of its groups, removes the groups that are empty then, and with each the routes by it;
- * all that it tells is the one DELNEXTHOP, or nothing if the link went down.
+ * When an object goes, the kernel takes it out of its groups, removes the groups that are empty
+ * then, and with each the routes by it; all that it tells is the one DELNEXTHOP, or nothing if the
+ * link went down.
  */
 #include "cnet/mirror/mirror_private.h"
 
@@ -145,7 +146,8 @@ static int parse_members(const struct nlattr *a, struct object *o)
 	for (size_t i = 0; i < n; i++) {
 		const uint8_t *g = (const uint8_t *)wr_nl_data(a) + i * sizeof(struct nexthop_grp);
 
-		/* Byte 5 is the weight's high byte since 6.12, 0 before; headers call it differently. */
+		/* Byte 5 is the weight's high byte since 6.12, 0 before; headers call it
+		 * differently. */
 		memcpy(&o->members[i].id, g, sizeof(o->members[i].id));
 		o->members[i].weight = (uint16_t)((g[4] | g[5] << 8) + 1);
 	}

@@ -2,10 +2,11 @@
 /*
  * Routes: each prefix's list, in the order in which the kernel would try them.
  *
- * Sorted by table (local before main), TOS (high before low) and metric (low before high). Several routes may agree in all
- * three; then a new one goes first, or last (append), or takes the place of the first (replace), as the event's flags
- * say. A dump tells them in order. While the events that came during a dump are replayed, a route that is there
- * already is moved to where its event would have put it: at the end the order is the kernel's.
+ * Sorted by table (local before main), TOS (high before low) and metric (low before high). Several
+ * routes may agree in all three; then a new one goes first, or last (append), or takes the place of
+ * the first (replace), as the event's flags say. A dump tells them in order. While the events that
+ * came during a dump are replayed, a route that is there already is moved to where its event would
+ * have put it: at the end the order is the kernel's.
  */
 #include "cnet/mirror/mirror_private.h"
 
@@ -419,7 +420,8 @@ static uint32_t create_route(struct mirror *m, const struct route_key *key,
 	return idx;
 }
 
-/* A route that is there already. True: its place is not certain, it was taken out to be put in again. */
+/* A route that is there already. True: its place is not certain, it was taken out to be put in
+ * again. */
 static bool touch(struct mirror *m, struct prefix *p, uint32_t *same, const struct route_key *key,
 		  const struct way_spec *spec, uint16_t nl_flags)
 {
@@ -475,7 +477,8 @@ static void del_route(struct mirror *m, const struct route_key *key, const struc
 	struct prefix *p = wr_prefix_lookup(m, key->addr, key->len, &prefix_idx);
 	uint32_t *at;
 
-	/* One whose way was flushed counts as well: the kernel tells of some of those afterwards. */
+	/* One whose way was flushed counts as well: the kernel tells of some of those
+	 * afterwards. */
 	at = p ? find_same(m, p, key, spec) : NULL;
 	if (!at) {
 		/* Gone already when the dump was taken, or the mirror is wrong. */
@@ -483,7 +486,8 @@ static void del_route(struct mirror *m, const struct route_key *key, const struc
 			wr_mirror_schedule(m);
 		return;
 	}
-	/* What it had replaced in the replay may in truth have been another route, which is still there. */
+	/* What it had replaced in the replay may in truth have been another route, which is
+	 * still there. */
 	if (m->is_replaying && (route_at(m, *at)->flags & ROUTE_REPLACED))
 		wr_mirror_schedule(m);
 	drop(m, at);
@@ -674,7 +678,8 @@ bool wr_mirror_route_get(const struct mirror *m, struct ip4 addr, struct mirror_
 
 		if (!m->n_of_len[len])
 			continue;
-		p = wr_prefix_lookup(m, ip4_to(addr) & ip4_mask((unsigned)len), (unsigned)len, &idx);
+		p = wr_prefix_lookup(m, ip4_to(addr) & ip4_mask((unsigned)len), (unsigned)len,
+				     &idx);
 		if (!p)
 			continue;
 		wr_derive_decide(m, p, &d);
@@ -686,7 +691,8 @@ bool wr_mirror_route_get(const struct mirror *m, struct ip4 addr, struct mirror_
 			}
 			return true;
 		}
-		/* A longer prefix whose routes are for other TOS only: the kernel comes as far as this, Weir leaves it there. */
+		/* A longer prefix whose routes are for other TOS only: the kernel comes as far
+		 * as this, Weir leaves it there. */
 		if (d.value)
 			why = d.why;
 	}

@@ -2,9 +2,10 @@
 /*
  * Ways: what routes have in common.
  *
- * A path is dead while the kernel says so: it says it in messages about routes, and in silence when a link goes
- * down or up or loses its last address. The second is done here as the kernel does it (fib_sync_down_dev(), fib_sync_up(),
- * fib_sync_down_addr()), so that a way is usable exactly when the kernel would use it.
+ * A path is dead while the kernel says so: it says it in messages about routes, and in silence when
+ * a link goes down or up or loses its last address. The second is done here as the kernel does it
+ * (fib_sync_down_dev(), fib_sync_up(), fib_sync_down_addr()), so that a way is usable exactly when
+ * the kernel would use it.
  */
 #include "cnet/mirror/mirror_private.h"
 
@@ -127,7 +128,8 @@ void wr_way_dirty(struct mirror *m, struct way *way)
 	m->are_ways_dirty = true;
 }
 
-/* Where routes through links without carrier are out of use, the kernel reports their paths as dead as well. */
+/* Where routes through links without carrier are out of use, the kernel reports their paths as
+ * dead as well. */
 static uint8_t dead_flag(const struct mirror *m, const struct mirror_path *reported)
 {
 	const struct link *link;
@@ -296,7 +298,8 @@ unsigned wr_way_expand(struct mirror *m, const struct way *way, bool *ret_is_bla
 	return 1;
 }
 
-bool wr_way_path_is_alive(const struct mirror *m, const struct way *way, const struct mirror_path *path)
+bool wr_way_path_is_alive(const struct mirror *m, const struct way *way,
+			  const struct mirror_path *path)
 {
 	const struct link *link;
 
@@ -319,7 +322,7 @@ bool wr_way_usable(struct mirror *m, const struct way *way)
 		return false;
 	n = wr_way_expand(m, way, &is_blackhole, &why);
 	if (!n)
-		return true; /* nothing to be dead: a blackhole, or what only the kernel can judge */
+		return true; /* nothing to be dead: a blackhole, or only the kernel can judge */
 	for (unsigned i = 0; i < n; i++)
 		if (wr_way_path_is_alive(m, way, &m->paths[i]))
 			return true;

@@ -10,7 +10,7 @@ void wr_node_drop(struct graph *g, void *ctx, struct packet **pkts, unsigned n)
 
 	(void)g;
 	for (unsigned i = 0; i < n; i++) {
-		w->port_edge_counts[pkts[i]->rx_port][pkts[i]->edge]++;
+		wr_count(&w->port_edge_counts[pkts[i]->rx_port][pkts[i]->edge], 1);
 		wr_packet_free(&w->pool, pkts[i]);
 	}
 }

@@ -7,7 +7,7 @@
  */
 #include "cnet/fib/fib4_lookup.h"
 #include "cnet/worker.h"
-#include "lib/wire/csum.h"
+#include "lib/mem/l4_csum.h"
 
 enum { RP_STRICT = 1 };
 
@@ -74,6 +74,10 @@ static inline enum ip4_forward_edge ip4_forward(struct worker *w, struct packet 
 		if (r == REVERSE_KERNEL)
 			return ip4_forward_punt_reverse_by_kernel;
 	}
+	if (wr_unlikely(!w->outs[nh->port_idx].queue))
+		return ip4_forward_punt_no_port;
+	if (wr_unlikely(pkt->n_segs > 1 && (w->port_flags[nh->port_idx] & PORT_ONE_BUFFER)))
+		return ip4_forward_punt_buffers;
 	if (wr_unlikely(pkt->len - ETH_HDR_BYTES > pkt->mtu))
 		return ip4_forward_punt_too_big;
 	if (wr_unlikely(nh->oif == in->ifindex && in->send_redirects) &&

@@ -7,7 +7,7 @@
  * and exactly its total length.
  */
 #include "cnet/worker.h"
-#include "lib/wire/csum.h"
+#include "lib/mem/l4_csum.h"
 
 static inline enum ip4_input_edge ip4_input(struct worker *w, struct packet *pkt)
 {

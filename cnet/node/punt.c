@@ -4,10 +4,27 @@
  * brought it here. A packet over the limit keeps that reason as the object of its drop.
  */
 #include "cnet/worker.h"
-#include "lib/wire/csum.h"
+#include "lib/mem/l4_csum.h"
 
 /* The largest packet that every link takes (RFC 791): to cut to when the way out is not known. */
 enum { LEAST_MTU = 576, TCP_MAX_HDR_BYTES = 60 };
+
+/* What left the way before ip4_input came to its checksum: the kernel must be told of it all the
+ * same. */
+static void note_unfinished(const struct worker *w, struct packet *pkt)
+{
+	const struct eth_hdr *eth = (const struct eth_hdr *)pkt->data;
+	const struct ip4_hdr *ip = (const struct ip4_hdr *)(eth + 1);
+
+	if (!(w->port_flags[pkt->rx_port] & PORT_VIRTUAL) ||
+	    pkt->seg_len < ETH_HDR_BYTES + IP4_HDR_BYTES || be16_to(eth->type) != ETHERTYPE_IP4 ||
+	    ip->version_ihl != 0x45 || be16_to(ip->total_len) < IP4_HDR_BYTES ||
+	    be16_to(ip->total_len) > pkt->len - ETH_HDR_BYTES)
+		return;
+	pkt->gso_bytes = 0;
+	if (wr_l4_is_unfinished(pkt, ip))
+		pkt->flags |= PKT_CSUM_PARTIAL;
+}
 
 /*
  * A TCP packet with an unfinished checksum, from a port that may have merged several: the kernel
@@ -35,7 +52,7 @@ static inline enum punt_edge punt(struct worker *w, struct packet *pkt)
 {
 	uint16_t reason = pkt->edge;
 
-	w->port_edge_counts[pkt->rx_port][reason]++;
+	wr_count(&w->port_edge_counts[pkt->rx_port][reason], 1);
 	if (wr_unlikely(!w->outs[WORKER_PUNT_OUT + pkt->rx_port].queue))
 		return punt_drop_no_way;
 	/* The redirect has asked for its share already. */
@@ -44,6 +61,8 @@ static inline enum punt_edge punt(struct worker *w, struct packet *pkt)
 		pkt->object_id = reason;
 		return punt_drop_over_limit;
 	}
+	if (reason < EDGE(ip4_lookup_to_ip4_forward))
+		note_unfinished(w, pkt);
 	if (wr_unlikely(may_be_merged(w, pkt)))
 		pkt->gso_bytes = cut_to(pkt, reason);
 	pkt->tx_port = (uint8_t)(WORKER_PUNT_OUT + pkt->rx_port);

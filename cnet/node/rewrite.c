@@ -10,11 +10,10 @@
 
 static inline enum rewrite_edge rewrite(struct worker *w, struct packet *pkt)
 {
+	(void)w;
 	/* `used` is the one field of a published next hop that may be written. */
 	struct nexthop *nh = (struct nexthop *)(uintptr_t)pkt->decision;
 
-	if (wr_unlikely(!w->outs[nh->port_idx].queue))
-		return rewrite_drop_port_down;
 	memcpy(pkt->data, nh->rewrite, ETH_HDR_BYTES);
 	if (wr_unlikely(!__atomic_load_n(&nh->used, __ATOMIC_RELAXED)))
 		__atomic_store_n(&nh->used, 1, __ATOMIC_RELAXED);

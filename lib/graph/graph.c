@@ -31,14 +31,14 @@ void wr_graph_free(struct graph *g)
 
 void wr_graph_walk(struct graph *g, void *ctx, struct packet *const *pkts, unsigned n)
 {
-	memcpy(g->vectors[0].pkts, pkts, n * sizeof(pkts[0]));
+	memcpy(g->vectors[0].pkts, pkts, n * sizeof(struct packet *));
 	g->vectors[0].n = n;
 	for (unsigned i = 0; i < g->table->n_nodes; i++) {
 		struct graph_vector *v = &g->vectors[i];
 
 		if (!v->n)
 			continue;
-		g->node_vectors[i]++;
+		wr_count(&g->node_vectors[i], 1);
 		g->table->nodes[i].run(g, ctx, v->pkts, v->n);
 		v->n = 0;
 	}

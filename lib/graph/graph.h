@@ -17,6 +17,7 @@
 #ifndef WR_GRAPH_GRAPH_H
 #define WR_GRAPH_GRAPH_H
 
+#include "lib/base/count.h"
 #include "lib/mem/packet.h"
 
 enum edge_kind {
@@ -80,7 +81,7 @@ static inline void wr_graph_leave(struct graph *g, const struct graph_node *node
 	struct graph_vector *to = &g->vectors[node->edges[edge_idx].target];
 	unsigned edge = node->first_edge + edge_idx;
 
-	g->edge_counts[edge]++;
+	wr_count(&g->edge_counts[edge], 1);
 	pkt->edge = (uint16_t)edge;
 	to->pkts[to->n++] = pkt;
 }

@@ -10,8 +10,8 @@
 #include <sys/time.h>
 
 enum {
-	/* The kernel builds dumps in pieces of at most 32 KiB, but a link with many virtual functions or a route with
-	 * many paths is one message as long as it needs to be. */
+	/* The kernel builds dumps in pieces of at most 32 KiB, but a link with many virtual
+	 * functions or a route with many paths is one message as long as it needs to be. */
 	RECV_BYTES = 256 << 10,
 	ASK_TIMEOUT_S = 10,
 };
@@ -163,7 +163,8 @@ static ssize_t recv_datagram(struct nl_sock *sock, void *buf, int flags)
 	return n;
 }
 
-/* The message at `at`, whole, or NULL at the end of the datagram or where it lies about its length. */
+/* The message at `at`, whole, or NULL at the end of the datagram or where it lies about its
+ * length. */
 static const struct nlmsghdr *message_at(const char *at, size_t len)
 {
 	const struct nlmsghdr *h = (const struct nlmsghdr *)at;
@@ -253,7 +254,8 @@ static int read_answer(struct nl_sock *sock, struct answer *a)
 	return a->err;
 }
 
-/* Throws away what was answered to requests that nobody waited for, and with it a pending ENOBUFS. */
+/* Throws away what was answered to requests that nobody waited for, and with it a pending
+ * ENOBUFS. */
 static void drain(struct nl_sock *sock)
 {
 	char byte;

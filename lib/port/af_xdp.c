@@ -22,16 +22,13 @@
  * most rx_descs, frames for sending (tx + completion) at most tx_descs.
  */
 #include "lib/port/port.h"
+#include "lib/sys/ethtool.h"
 
 #include <errno.h>
-#include <linux/ethtool.h>
-#include <linux/sockios.h>
-#include <net/if.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -55,6 +52,7 @@
 enum {
 	TX_BUDGET = 256,      /* packets a sendto() takes, where the kernel lets us say */
 	RX_HEADROOM = 256,    /* the kernel's XDP_PACKET_HEADROOM in front of what it receives */
+	ETH_VLAN_BYTES = 14 + 4,
 	MAX_FUTILE_KICKS = 4, /* in one flush */
 	/* After as many a sleeper may sleep although frames wait in the TX ring. */
 	MAX_FUTILE_FLUSHES = 1024,
@@ -167,7 +165,7 @@ static void refill(struct xdp_queue *x)
 		xsk_ring_prod__submit(&x->fill, n);
 	set_number(&x->n_rx_side, x->n_rx_side + n);
 	if (want - n > x->n_short)
-		wr_port_count(&x->q.counters.rx_no_frames, want - n - x->n_short);
+		wr_count(&x->q.counters.rx_no_frames, want - n - x->n_short);
 	x->n_short = want - n;
 }
 
@@ -193,7 +191,7 @@ static struct packet *end_chain(struct xdp_queue *x)
 
 	if (wr_unlikely(x->is_chain_bad)) {
 		wr_packet_free(x->q.pool, pkt);
-		wr_port_count(&x->q.counters.rx_bad, 1);
+		wr_count(&x->q.counters.rx_bad, 1);
 		pkt = NULL;
 	}
 	x->chain = NULL;
@@ -268,8 +266,8 @@ static unsigned af_xdp_rx(struct port_queue *q, struct packet **ret_pkts, unsign
 	}
 	if (!n)
 		return 0;
-	wr_port_count(&q->counters.rx_pkts, n);
-	wr_port_count(&q->counters.rx_bytes, n_bytes);
+	wr_count(&q->counters.rx_pkts, n);
+	wr_count(&q->counters.rx_bytes, n_bytes);
 	refill_if_low(x);
 	return n;
 }
@@ -290,7 +288,7 @@ static void af_xdp_discard(struct port_queue *q)
 		wr_packet_free(q->pool, pkt);
 		n_stale++;
 	}
-	wr_port_count(&q->counters.rx_stale, n_stale);
+	wr_count(&q->counters.rx_stale, n_stale);
 	refill_if_low(x);
 }
 
@@ -331,7 +329,7 @@ static void give_up(struct xdp_queue *x)
 	for (uint32_t n = n_untaken(x); n; n--)
 		n_pkts += !(xsk_ring_prod__tx_desc(&x->tx, x->tx.cached_prod - n)->options &
 			    XDP_PKT_CONTD);
-	wr_port_count(&x->q.counters.tx_errors, n_pkts);
+	wr_count(&x->q.counters.tx_errors, n_pkts);
 	x->is_gone = true;
 }
 
@@ -340,7 +338,7 @@ static bool kick_once(struct xdp_queue *x)
 {
 	int rc;
 
-	wr_port_count(&x->q.counters.tx_kicks, 1);
+	wr_count(&x->q.counters.tx_kicks, 1);
 	rc = sendto(x->fd, NULL, 0, MSG_DONTWAIT, NULL, 0) < 0 ? errno : 0;
 	switch (rc) {
 	case 0:
@@ -350,7 +348,7 @@ static bool kick_once(struct xdp_queue *x)
 		return !x->is_zero_copy;
 	case EBUSY: /* took one packet and lost it: neither would the others arrive */
 		x->is_down = false;
-		wr_port_count(&x->q.counters.tx_errors, 1);
+		wr_count(&x->q.counters.tx_errors, 1);
 		return false;
 	case ENETDOWN:
 		x->is_down = true;
@@ -430,6 +428,9 @@ static void af_xdp_tx(struct port_queue *q, struct packet **pkts, unsigned n)
 	uint64_t n_bytes = 0, n_refused = 0, n_full = 0;
 	bool was_kicked = false;
 
+	/* While the interface is down what was queued stays; if it is gone, poll() has sent it. */
+	if (wr_unlikely(x->is_down) && !n_untaken(x))
+		x->is_down = false;
 	for (unsigned i = 0; i < n; i++) {
 		if (wr_unlikely(!can_send(x, pkts[i]))) {
 			n_refused++;
@@ -452,12 +453,12 @@ static void af_xdp_tx(struct port_queue *q, struct packet **pkts, unsigned n)
 		put_packet(x, pkts[i]);
 	}
 	submit(x);
-	wr_port_count(&q->counters.tx_pkts, n - n_full);
-	wr_port_count(&q->counters.tx_bytes, n_bytes);
+	wr_count(&q->counters.tx_pkts, n - n_full);
+	wr_count(&q->counters.tx_bytes, n_bytes);
 	if (wr_unlikely(n_full))
-		wr_port_count(&q->counters.tx_full, n_full);
+		wr_count(&q->counters.tx_full, n_full);
 	if (wr_unlikely(n_refused))
-		wr_port_count(&q->counters.tx_errors, n_refused);
+		wr_count(&q->counters.tx_errors, n_refused);
 }
 
 static void af_xdp_flush(struct port_queue *q)
@@ -775,60 +776,10 @@ static int open_socket(struct xdp_queue *x, uint32_t ifindex, uint16_t flags, in
 
 /* --- open: the port --------------------------------------------------------------------------- */
 
-/* Answers an ethtool or interface request; -1 with errno if it cannot. */
-static int ask_interface(const char *ifname, unsigned long request, void *data, struct ifreq *ifr)
+/* Bytes of a packet received into one frame. */
+static uint32_t rx_frame_bytes(const struct umem *umem)
 {
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int rc, code;
-
-	if (fd < 0)
-		return -1;
-	memset(ifr, 0, sizeof(*ifr));
-	snprintf(ifr->ifr_name, sizeof(ifr->ifr_name), "%s", ifname);
-	ifr->ifr_data = data;
-	rc = ioctl(fd, request, ifr);
-	code = errno;
-	close(fd);
-	errno = code;
-	return rc;
-}
-
-/* Receive queues, 0 if the driver does not say. */
-static unsigned count_rx_queues(const char *ifname)
-{
-	struct ethtool_channels channels = {.cmd = ETHTOOL_GCHANNELS};
-	struct ifreq ifr;
-
-	if (ask_interface(ifname, SIOCETHTOOL, &channels, &ifr) < 0)
-		return 0;
-	return channels.rx_count + channels.combined_count;
-}
-
-/* An interface without a bus behind it, or one whose bus is a hypervisor's: no wire that
- * checksums were finished for. */
-static bool is_virtual(const char *ifname)
-{
-	static const char *const drivers[] = {"veth", "tun",       "virtio_net",
-					      "vif",  "hv_netvsc", "vmxnet3"};
-	struct ethtool_drvinfo info = {.cmd = ETHTOOL_GDRVINFO};
-	struct ifreq ifr;
-
-	if (ask_interface(ifname, SIOCETHTOOL, &info, &ifr) < 0)
-		return true;
-	for (unsigned i = 0; i < wr_array_size(drivers); i++)
-		if (!strncmp(info.driver, drivers[i], sizeof(info.driver)))
-			return true;
-	return !info.bus_info[0] || !strncmp(info.bus_info, "N/A", sizeof(info.bus_info));
-}
-
-/* Whether a packet of the interface's MTU can be longer than what is received into one frame. */
-static bool needs_multi_buffer(const char *ifname, uint32_t frame_bytes)
-{
-	struct ifreq ifr;
-
-	if (ask_interface(ifname, SIOCGIFMTU, NULL, &ifr) < 0)
-		return false;
-	return (uint32_t)ifr.ifr_mtu + 14 + 4 > frame_bytes - RX_HEADROOM;
+	return umem->frame_bytes - RX_HEADROOM;
 }
 
 /* Where privileges allow: the kernel counts the packet memory once a port. Else the registration
@@ -942,7 +893,7 @@ static int open_best(struct xdp_port *xp, const struct af_xdp_conf *conf, struct
 	static const uint16_t modes[] = {XDP_ZEROCOPY | XDP_USE_SG, XDP_ZEROCOPY,
 					 XDP_COPY | XDP_USE_SG, XDP_COPY};
 	const bool copy_only = conf->generic || conf->force_copy;
-	const bool sg_only = needs_multi_buffer(conf->ifname, xp->umem->frame_bytes);
+	const bool sg_only = conf->mtu + ETH_VLAN_BYTES > rx_frame_bytes(xp->umem);
 	int rc = -EOPNOTSUPP;
 
 	for (unsigned i = 0; i < wr_array_size(modes); i++) {
@@ -963,7 +914,7 @@ static bool is_ring_size(uint32_t n)
 
 static int check_conf(const struct af_xdp_conf *conf, struct wr_err *err)
 {
-	unsigned n_queues;
+	int n_queues;
 
 	if (!conf->n_queues || conf->n_queues > WR_MAX_QUEUES)
 		return wr_err(err, -EINVAL, "%s: %u queues: 1 to %u are possible", conf->ifname,
@@ -973,11 +924,11 @@ static int check_conf(const struct af_xdp_conf *conf, struct wr_err *err)
 			      "%s: rings of %u and %u descriptors: powers of two from %u to %u "
 			      "are possible",
 			      conf->ifname, conf->rx_descs, conf->tx_descs, MIN_DESCS, MAX_DESCS);
-	n_queues = count_rx_queues(conf->ifname);
-	if (n_queues && conf->n_queues > n_queues)
+	n_queues = wr_ethtool_n_rx_queues(conf->ifname);
+	if (n_queues > 0 && conf->n_queues > n_queues)
 		return wr_err(
 			err, -EINVAL,
-			"%s: has %u receive queues, %u were asked for: ask for fewer workers, "
+			"%s: has %d receive queues, %u were asked for: ask for fewer workers, "
 			"or for more queues with 'ethtool -L %s'",
 			conf->ifname, n_queues, conf->n_queues, conf->ifname);
 	return 0;
@@ -1038,8 +989,10 @@ int wr_port_af_xdp_open(struct umem *umem, const struct af_xdp_conf *conf, struc
 		xp->port.mode = conf->generic ? "generic copy" : "native copy";
 	for (unsigned i = 1; i < conf->n_queues; i++)
 		xp->queues[i].is_sg = xp->queues[0].is_sg;
-	if (is_virtual(conf->ifname))
+	if (wr_ethtool_is_virtual(conf->ifname))
 		xp->port.flags |= PORT_VIRTUAL;
+	if (!xp->queues[0].is_sg)
+		xp->port.flags |= PORT_ONE_BUFFER;
 	*ret_port = &xp->port;
 	return 0;
 }
@@ -1049,9 +1002,11 @@ int wr_port_af_xdp_fd(const struct port *port, unsigned queue_idx)
 	return queue_idx < port->n_queues ? af_xdp_fd(port->queues[queue_idx]) : -EINVAL;
 }
 
-bool wr_port_af_xdp_is_multi_buffer(const struct port *port)
+uint32_t wr_port_af_xdp_max_bytes(const struct port *port)
 {
-	return xdp_queue_const(port->queues[0])->is_sg;
+	const uint32_t n_segs = port->flags & PORT_ONE_BUFFER ? 1 : WR_MAX_SEGS;
+
+	return n_segs * rx_frame_bytes(xdp_queue_const(port->queues[0])->umem);
 }
 
 uint32_t wr_port_af_xdp_frames_per_queue(const struct af_xdp_conf *conf)

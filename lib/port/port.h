@@ -16,6 +16,7 @@
 #ifndef WR_PORT_PORT_H
 #define WR_PORT_PORT_H
 
+#include "lib/base/count.h"
 #include "lib/mem/packet.h"
 #include "lib/sys/clock.h"
 
@@ -24,6 +25,8 @@ enum port_flags {
 	PORT_VIRTUAL = 1 << 0,
 	/* A TCP frame may be several segments, merged by GRO or not yet cut: generic XDP. */
 	PORT_MERGED = 1 << 1,
+	/* Packets of more than one buffer can be neither received nor sent. */
+	PORT_ONE_BUFFER = 1 << 2,
 };
 
 /* Written by the queue's worker, read by anyone (relaxed). */
@@ -104,12 +107,6 @@ static inline void wr_port_tx(struct port_queue *q, struct packet **pkts, unsign
 	q->port->ops->tx(q, pkts, n);
 }
 
-/* A counter has one writer: no locked instruction, and readers never see half a number. */
-static inline void wr_port_count(uint64_t *counter, uint64_t n)
-{
-	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
-}
-
 /* Sum over the queues; any thread. */
 void wr_port_counters(const struct port *, struct port_counters *ret_sum);
 
@@ -120,6 +117,7 @@ void wr_port_counters(const struct port *, struct port_counters *ret_sum);
 struct af_xdp_conf {
 	const char *ifname;
 	uint32_t ifindex;
+	uint32_t mtu; /* longer packets than one buffer holds rule out zero-copy without several */
 	uint16_t n_queues; /* queues 0..n-1 of the interface */
 	bool generic;      /* the XDP program is, or will be, attached in generic mode */
 	bool force_copy;
@@ -128,13 +126,14 @@ struct af_xdp_conf {
 
 /* Binds one AF_XDP socket a queue: zero-copy if the driver has it, else copy; multi-buffer if the
  * kernel has it. The sockets are in no XSKMAP yet: lib/steer puts them there. Sets PORT_VIRTUAL by
- * what the driver is. */
+ * what the driver is, PORT_ONE_BUFFER by what the sockets are. */
 int wr_port_af_xdp_open(struct umem *, const struct af_xdp_conf *, struct port **ret_port,
 			struct wr_err *);
 /* The socket of a queue, for the XSKMAP. */
 int wr_port_af_xdp_fd(const struct port *, unsigned queue_idx);
-/* Whether packets of more than one frame can be received and sent. */
-bool wr_port_af_xdp_is_multi_buffer(const struct port *);
+/* The longest frame that can be received: a longer one would be lost, and must stay with the
+ * kernel. */
+uint32_t wr_port_af_xdp_max_bytes(const struct port *);
 /* Frames a queue holds at most, received and to send together: with as many for every queue no port
  * can starve another. */
 uint32_t wr_port_af_xdp_frames_per_queue(const struct af_xdp_conf *);
@@ -157,6 +156,9 @@ int wr_port_punt_tap_open(struct umem *, const struct punt_tap_conf *, struct po
 			  struct wr_err *);
 /* Follows the interface's MAC and MTU. 0 or -errno. */
 int wr_port_punt_tap_follow(struct port *, const struct mac *, uint32_t mtu);
+/* Whatever somebody has changed about the TAP is put right: up, MAC address, MTU, qdisc, filter.
+ * Changes nothing about one that is whole. -ENODEV: it was deleted, open a new port. */
+int wr_port_punt_tap_mend(struct port *);
 /* The TAP's own interface, which is named "weir" and the ifindex of the interface that it
  * serves. */
 uint32_t wr_port_punt_tap_ifindex(const struct port *);

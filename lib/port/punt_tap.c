@@ -20,6 +20,7 @@
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
 #include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <linux/tc_act/tc_mirred.h>
 #include <linux/virtio_net.h>
@@ -55,6 +56,9 @@ struct tap_queue {
 
 struct tap_port {
 	struct port port;
+	uint32_t served_ifindex; /* the interface that its packets are for */
+	uint32_t mtu;
+	struct mac mac;
 	struct tap_queue queues[];
 };
 
@@ -65,11 +69,6 @@ static struct tap_queue *tap_queue(struct port_queue *q)
 
 /* --- send ------------------------------------------------------------------------------------- */
 
-/*
- * Says that the L4 checksum is unfinished, in the kernel's words. The node that set the flag has
- * seen plain IPv4 with TCP or UDP; that all of it lies in the first segment is checked again, since
- * the kernel will go by these numbers.
- */
 /* What may be several segments in one: the kernel cuts it when it sends it on. */
 static void describe_segments(const struct packet *pkt, unsigned ip_bytes,
 			      struct virtio_net_hdr *hdr)
@@ -84,6 +83,11 @@ static void describe_segments(const struct packet *pkt, unsigned ip_bytes,
 	hdr->hdr_len = (uint16_t)all;
 }
 
+/*
+ * Says that the L4 checksum is unfinished, in the kernel's words. The node that set the flag has
+ * seen plain IPv4 with TCP or UDP; that all of it lies in the first segment is checked again, since
+ * the kernel will go by these numbers.
+ */
 static void describe_csum(const struct packet *pkt, struct virtio_net_hdr *hdr)
 {
 	const uint8_t *ip4 = pkt->data + ETH_BYTES;
@@ -131,13 +135,13 @@ static void tap_tx(struct port_queue *q, struct packet **pkts, unsigned n)
 		n_refused += rc && rc != -EAGAIN;
 		wr_packet_free(q->pool, pkts[i]);
 	}
-	wr_port_count(&q->counters.tx_kicks, n);
-	wr_port_count(&q->counters.tx_pkts, n - n_full);
-	wr_port_count(&q->counters.tx_bytes, n_bytes);
+	wr_count(&q->counters.tx_kicks, n);
+	wr_count(&q->counters.tx_pkts, n - n_full);
+	wr_count(&q->counters.tx_bytes, n_bytes);
 	if (wr_unlikely(n_full))
-		wr_port_count(&q->counters.tx_full, n_full);
+		wr_count(&q->counters.tx_full, n_full);
 	if (wr_unlikely(n_refused))
-		wr_port_count(&q->counters.tx_errors, n_refused);
+		wr_count(&q->counters.tx_errors, n_refused);
 }
 
 /* --- what a way out does not do --------------------------------------------------------------- */
@@ -238,6 +242,11 @@ static int silence_ip6(struct nl_sock *sock, uint32_t tap_ifindex)
 	return rc == -EAFNOSUPPORT || rc == -EOPNOTSUPP || rc == -EINVAL || rc == -EPERM ? 0 : rc;
 }
 
+static uint32_t tap_mtu(uint32_t mtu)
+{
+	return mtu < MAX_TAP_MTU ? mtu : MAX_TAP_MTU;
+}
+
 static int set_link(struct nl_sock *sock, uint32_t tap_ifindex, const struct mac *mac, uint32_t mtu)
 {
 	struct nl_msg *msg = link_request(tap_ifindex, IFF_UP);
@@ -245,7 +254,7 @@ static int set_link(struct nl_sock *sock, uint32_t tap_ifindex, const struct mac
 	if (!msg)
 		return -ENOMEM;
 	if (nla_put(msg, IFLA_ADDRESS, sizeof(mac->b), mac->b) < 0 ||
-	    nla_put_u32(msg, IFLA_MTU, mtu < MAX_TAP_MTU ? mtu : MAX_TAP_MTU) < 0) {
+	    nla_put_u32(msg, IFLA_MTU, tap_mtu(mtu)) < 0) {
 		nlmsg_free(msg);
 		return -ENOMEM;
 	}
@@ -254,9 +263,9 @@ static int set_link(struct nl_sock *sock, uint32_t tap_ifindex, const struct mac
 
 /* --- its filter ------------------------------------------------------------------------------- */
 
-static struct nl_msg *tc_request(int type, struct tcmsg *body, const char *kind)
+static struct nl_msg *tc_request(int type, int flags, struct tcmsg *body, const char *kind)
 {
-	struct nl_msg *msg = nlmsg_alloc_simple(type, NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL);
+	struct nl_msg *msg = nlmsg_alloc_simple(type, NLM_F_REQUEST | flags);
 
 	if (!msg)
 		return NULL;
@@ -275,7 +284,7 @@ static int add_clsact(struct nl_sock *sock, uint32_t tap_ifindex)
 		.tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0),
 		.tcm_parent = TC_H_CLSACT,
 	};
-	struct nl_msg *msg = tc_request(RTM_NEWQDISC, &body, "clsact");
+	struct nl_msg *msg = tc_request(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, &body, "clsact");
 
 	return msg ? wr_nl_ask(sock, msg, NULL, NULL) : -ENOMEM;
 }
@@ -321,7 +330,7 @@ static int add_redirect(struct nl_sock *sock, uint32_t tap_ifindex, uint32_t to_
 		.tcm_parent = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS),
 		.tcm_info = TC_H_MAKE(FILTER_PRIORITY << 16, htons(ETHERTYPE_ALL)),
 	};
-	struct nl_msg *msg = tc_request(RTM_NEWTFILTER, &body, "u32");
+	struct nl_msg *msg = tc_request(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, &body, "u32");
 
 	if (!msg)
 		return -ENOMEM;
@@ -330,6 +339,90 @@ static int add_redirect(struct nl_sock *sock, uint32_t tap_ifindex, uint32_t to_
 		return -ENOMEM;
 	}
 	return wr_nl_ask(sock, msg, NULL, NULL);
+}
+
+static void see_filter(void *arg, const struct nlmsghdr *h)
+{
+	bool *ret_found = arg;
+	const struct tcmsg *tc = wr_nl_head(h);
+
+	/* The first message of a u32 filter is its hash table. */
+	if (h->nlmsg_len >= NLMSG_LENGTH(sizeof(*tc)) && TC_U32_NODE(tc->tcm_handle) &&
+	    tc->tcm_info >> 16 == FILTER_PRIORITY)
+		*ret_found = true;
+}
+
+static bool has_redirect(struct nl_sock *sock, uint32_t tap_ifindex)
+{
+	const struct tcmsg body = {
+		.tcm_ifindex = (int)tap_ifindex,
+		.tcm_parent = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS),
+	};
+	bool is_found = false;
+
+	return !wr_nl_dump(sock, RTM_GETTFILTER, &body, sizeof(body), see_filter, &is_found) &&
+	       is_found;
+}
+
+static int del_clsact(struct nl_sock *sock, uint32_t tap_ifindex)
+{
+	struct tcmsg body = {
+		.tcm_ifindex = (int)tap_ifindex,
+		.tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0),
+		.tcm_parent = TC_H_CLSACT,
+	};
+	struct nl_msg *msg = tc_request(RTM_DELQDISC, 0, &body, "clsact");
+
+	return msg ? wr_nl_ask(sock, msg, NULL, NULL) : -ENOMEM;
+}
+
+static int mend_redirect(struct nl_sock *sock, const struct tap_port *tp)
+{
+	int rc;
+
+	if (has_redirect(sock, tp->port.ifindex))
+		return 0;
+	(void)del_clsact(sock, tp->port.ifindex); /* if there is one */
+	rc = add_clsact(sock, tp->port.ifindex);
+	return rc < 0 ? rc : add_redirect(sock, tp->port.ifindex, tp->served_ifindex);
+}
+
+/* --- its link, as it should be ------------------------------------------------------------------- */
+
+static void see_link(void *arg, const struct nlmsghdr *h)
+{
+	static const struct nl_want want[] = {{IFLA_ADDRESS, sizeof(struct mac)}, {IFLA_MTU, 4}};
+	const struct nlattr *a[wr_array_size(want)];
+	const struct ifinfomsg *ifi = wr_nl_head(h);
+	struct tap_port *is = arg;
+	const void *attrs;
+	size_t len;
+
+	if (wr_nl_body(h, sizeof(*ifi), &attrs, &len) ||
+	    wr_nl_attrs(attrs, len, want, wr_array_size(want), a) || !a[0] || !a[1] ||
+	    !(ifi->ifi_flags & IFF_UP))
+		return;
+	memcpy(is->mac.b, wr_nl_data(a[0]), sizeof(is->mac.b));
+	is->mtu = wr_nl_u32(a[1]);
+}
+
+static int mend_link(struct nl_sock *sock, const struct tap_port *tp)
+{
+	const struct ifinfomsg body = {.ifi_index = (int)tp->port.ifindex};
+	struct nl_msg *msg = nlmsg_alloc_simple(RTM_GETLINK, NLM_F_REQUEST);
+	struct tap_port is = {.mtu = 0};
+	int rc;
+
+	if (!msg)
+		return -ENOMEM;
+	if (nlmsg_append(msg, (void *)(uintptr_t)&body, sizeof(body), NLMSG_ALIGNTO) < 0) {
+		nlmsg_free(msg);
+		return -ENOMEM;
+	}
+	rc = wr_nl_ask(sock, msg, see_link, &is);
+	if (rc < 0 || (is.mtu == tap_mtu(tp->mtu) && !memcmp(&is.mac, &tp->mac, sizeof(is.mac))))
+		return rc;
+	return set_link(sock, tp->port.ifindex, &tp->mac, tp->mtu);
 }
 
 /* --- open ------------------------------------------------------------------------------------- */
@@ -412,6 +505,9 @@ static struct tap_port *new_port(const struct punt_tap_conf *conf)
 	tp->port.ops = &punt_tap_ops;
 	tp->port.mode = "tap";
 	tp->port.n_queues = conf->n_queues;
+	tp->served_ifindex = conf->ifindex;
+	tp->mac = conf->mac;
+	tp->mtu = conf->mtu;
 	tp->port.flags = PORT_VIRTUAL;
 	snprintf(tp->port.name, sizeof(tp->port.name), "weir%u", conf->ifindex);
 	for (uint16_t i = 0; i < conf->n_queues; i++) {
@@ -455,12 +551,24 @@ err_port:
 
 int wr_port_punt_tap_follow(struct port *port, const struct mac *mac, uint32_t mtu)
 {
+	struct tap_port *tp = (struct tap_port *)port;
+
+	tp->mac = *mac;
+	tp->mtu = mtu;
+	return wr_port_punt_tap_mend(port);
+}
+
+int wr_port_punt_tap_mend(struct port *port)
+{
+	const struct tap_port *tp = (const struct tap_port *)port;
 	struct nl_sock *sock;
 	int rc = wr_nl_open(NETLINK_ROUTE, 0, false, &sock, NULL);
 
 	if (rc < 0)
 		return rc;
-	rc = set_link(sock, port->ifindex, mac, mtu);
+	rc = mend_link(sock, tp);
+	if (!rc)
+		rc = mend_redirect(sock, tp);
 	wr_nl_close(sock);
 	return rc;
 }

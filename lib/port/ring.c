@@ -123,8 +123,8 @@ static unsigned ring_rx(struct port_queue *q, struct packet **ret_pkts, unsigned
 		n_bytes += pkt->len;
 		ret_pkts[n] = pkt;
 	}
-	wr_port_count(&q->counters.rx_pkts, n);
-	wr_port_count(&q->counters.rx_bytes, n_bytes);
+	wr_count(&q->counters.rx_pkts, n);
+	wr_count(&q->counters.rx_bytes, n_bytes);
 	return n;
 }
 
@@ -136,7 +136,7 @@ static void ring_discard(struct port_queue *q)
 
 	while ((pkt = take(r->wire, r->in, head))) {
 		wr_packet_free(q->pool, pkt);
-		wr_port_count(&q->counters.rx_stale, 1);
+		wr_count(&q->counters.rx_stale, 1);
 	}
 }
 
@@ -162,11 +162,11 @@ static void ring_tx(struct port_queue *q, struct packet **pkts, unsigned n)
 		store(&out->n_frames_in, out->n_frames_in + pkts[i]->n_segs);
 		out->slots[out->head++ & r->wire->mask] = pkts[i];
 	}
-	wr_port_count(&q->counters.tx_pkts, n - n_full);
-	wr_port_count(&q->counters.tx_bytes, n_bytes);
-	wr_port_count(&q->counters.tx_full, n_full);
+	wr_count(&q->counters.tx_pkts, n - n_full);
+	wr_count(&q->counters.tx_bytes, n_bytes);
+	wr_count(&q->counters.tx_full, n_full);
 	if (is_closed)
-		wr_port_count(&q->counters.tx_errors, n);
+		wr_count(&q->counters.tx_errors, n);
 }
 
 static void ring_flush(struct port_queue *q)
@@ -180,7 +180,7 @@ static void ring_flush(struct port_queue *q)
 	if (wr_likely(!__atomic_load_n(&out->is_armed, __ATOMIC_SEQ_CST)))
 		return;
 	__atomic_store_n(&out->is_armed, false, __ATOMIC_SEQ_CST);
-	wr_port_count(&q->counters.tx_kicks, 1);
+	wr_count(&q->counters.tx_kicks, 1);
 	(void)!write(out->event_fd, &one, sizeof(one));
 }
 

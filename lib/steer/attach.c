@@ -356,6 +356,16 @@ static int remove_all(uint32_t ifindex)
 	return (n > 0) + (n_shared > 0);
 }
 
+/* The program is that of a living process. Asked only where there is one: it takes time. */
+static bool is_living(uint32_t ifindex)
+{
+	struct steer_attached a;
+
+	return wr_steer_query(ifindex, &a) == 0 &&
+	       (a.found == STEER_FOUND_OURS || a.found == STEER_FOUND_DISPATCHER) &&
+	       wr_steer_is_in_use(ifindex);
+}
+
 /* Pins of interfaces that are gone. */
 static void remove_dead_pins(void)
 {
@@ -381,7 +391,7 @@ int wr_steer_detach_leftovers(void (*each)(void *arg, const char *ifname), void 
 		return wr_err(err, -errno, "cannot list the interfaces: %s", strerror(errno));
 	remove_dead_pins();
 	for (struct if_nameindex *i = all; i->if_index; i++) {
-		int code = remove_all(i->if_index);
+		int code = is_living(i->if_index) ? 0 : remove_all(i->if_index);
 
 		if (code > 0) {
 			n++;

@@ -97,10 +97,13 @@ enum steer_found {
 };
 int wr_steer_probe(const char *ifname, enum steer_found *ret_found, struct wr_err *ret_what);
 
+/* Whether a living process, Weir or another, receives on the interface by AF_XDP. May take 0.2 s,
+ * since the queues of a process that was killed are not free at once. */
+bool wr_steer_is_in_use(uint32_t ifindex);
+
 /* Removes what a crashed process of this network namespace left: pinned links, and Weir's programs
  * in dispatchers. Calls `each` (may be NULL) with the interface's name for each. Returns how many,
- * or -errno. Never touches anything that a living process holds: the caller checks that none lives.
- */
+ * or -errno. Interfaces that a living process receives on are left alone. */
 int wr_steer_detach_leftovers(void (*each)(void *arg, const char *ifname), void *arg,
 			      struct wr_err *);
 

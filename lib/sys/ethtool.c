@@ -38,6 +38,20 @@ int wr_ethtool_n_rx_queues(const char *ifname)
 	return ch.combined_count + ch.rx_count ? (int)(ch.combined_count + ch.rx_count) : 1;
 }
 
+bool wr_ethtool_is_virtual(const char *ifname)
+{
+	static const char *const drivers[] = {"veth", "tun",       "virtio_net",
+					      "vif",  "hv_netvsc", "vmxnet3"};
+	struct ethtool_drvinfo info = {.cmd = ETHTOOL_GDRVINFO};
+
+	if (ask(ifname, &info))
+		return true;
+	for (unsigned i = 0; i < wr_array_size(drivers); i++)
+		if (!strncmp(info.driver, drivers[i], sizeof(info.driver)))
+			return true;
+	return !info.bus_info[0] || !strncmp(info.bus_info, "N/A", sizeof(info.bus_info));
+}
+
 void wr_ethtool_driver(const char *ifname, char ret_name[32])
 {
 	struct ethtool_drvinfo info = {.cmd = ETHTOOL_GDRVINFO};

@@ -20,7 +20,7 @@ int wr_notify(const char *state)
 		return 0;
 	if (strlen(path) >= sizeof(to.sun_path))
 		return -ENAMETOOLONG;
-	strcpy(to.sun_path, path);
+	memcpy(to.sun_path, path, strlen(path) + 1);
 	to_bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
 	if (path[0] == '@') /* an abstract socket */
 		to.sun_path[0] = '\0';

@@ -1,19 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The Internet checksum (RFC 1071), its incremental update (RFC 1624), and checksums that a sender
- * left unfinished.
- *
- * On a virtual interface the kernel hands over TCP and UDP packets of local senders with
- * CHECKSUM_PARTIAL: the field holds the folded sum of the pseudo-header, not inverted, and
- * "hardware" is to do the rest. Nothing in an AF_XDP frame says so, but the field itself does: it
- * equals that sum. Finishing a checksum that was valid and equals it by chance gives the same value
- * again (the sum over the data does not depend on the field), so there are no false alarms that
- * harm.
+ * The Internet checksum (RFC 1071) and its incremental update (RFC 1624).
  */
 #ifndef WR_WIRE_CSUM_H
 #define WR_WIRE_CSUM_H
 
-#include "lib/mem/packet.h"
 #include "lib/wire/wire.h"
 
 /* Sums are kept as if the data were little- or big-endian words as they lie: the ones' complement
@@ -72,13 +63,5 @@ static inline unsigned wr_l4_csum_offset(uint8_t protocol)
 {
 	return protocol == IP_PROTO_TCP ? 16 : protocol == IP_PROTO_UDP ? 6 : 0;
 }
-
-/*
- * Whether the packet's TCP/UDP checksum is unfinished. The IP header (no options) was checked and
- * the packet trimmed to its total length. Fragments and packets whose L4 header is cut off are not.
- */
-bool wr_l4_is_unfinished(const struct packet *, const struct ip4_hdr *);
-/* Finishes it in software. UDP's sum of zero becomes 0xffff (RFC 768). */
-void wr_l4_finish(struct packet *, const struct ip4_hdr *);
 
 #endif

@@ -40,10 +40,10 @@ twins() {
 		on "$side" sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 \
 			net.ipv4.icmp_ratemask=0
 	done
-	for n in "${CLIENTS[@]}"; do
-		NS_NUMBER[k$n]=${NS_NUMBER[w$n]}
+	# MAC addresses are made from these.
+	for n in "" "${CLIENTS[@]}"; do
+		NS_NUMBER["k${n}"]=${NS_NUMBER["w${n}"]}
 	done
-	NS_NUMBER[k]=${NS_NUMBER[w]}
 	for n in "${CLIENTS[@]}"; do
 		mtu=${!n}
 		for side in "${SIDES[@]}"; do

@@ -200,11 +200,8 @@ static void capture_all(int fd, struct lines *lines, bool wants_sent, int idle_m
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"ready", 1, NULL, 'r'},
-		{"idle", 1, NULL, 'i'},
-		{"all", 0, NULL, 'a'},
-		{"sent", 0, NULL, 's'},
-		{NULL, 0, NULL, 0},
+		{"ready", 1, NULL, 'r'}, {"idle", 1, NULL, 'i'}, {"all", 0, NULL, 'a'},
+		{"sent", 0, NULL, 's'},  {NULL, 0, NULL, 0},
 	};
 	struct sigaction action = {.sa_handler = on_signal};
 	static struct lines lines;

@@ -59,7 +59,8 @@ on b ip addr add 20.1.0.1/32 dev eth0
 
 DESTINATIONS=(10.0.0.1 10.0.0.2 10.0.1.1 10.0.1.2 10.0.2.1 10.0.2.2 10.0.2.3 10.0.2.9 10.0.2.255 10.0.3.2
 	10.9.0.1 10.9.0.7 20.1.0.1 20.2.0.1 20.2.4.1 20.2.128.1 20.3.0.1 20.4.0.1 20.5.0.1 20.12.0.1 20.13.0.1
-	20.14.0.1 20.15.0.1 40.0.0.1 40.1.7.1 40.200.3.9 99.0.0.1)
+	20.14.0.1 20.15.0.1
+	40.0.0.1 40.0.0.65 40.0.0.129 40.1.7.1 40.2.9.200 40.50.60.70 40.96.0.1 40.97.168.1 40.200.3.9 99.0.0.1)
 
 # --- the same answers ----------------------------------------------------------------------------
 
@@ -128,7 +129,11 @@ c_is_reached_by_weir() {
 	(($(port_counter r "${C_PORT:-eth2}" rx_pkts) > before))
 }
 
-weir_start r -i eth0 -i eth1 -i eth2
+# On a busy machine a worker may wait long for its processor; with the default deadline that costs
+# packets, for which no event is to blame.
+PATIENT=(--heartbeat-ms 1000)
+
+weir_start r -i eth0 -i eth1 -i eth2 "${PATIENT[@]}"
 agreed "at first"
 
 begin "link down and up"
@@ -170,7 +175,8 @@ begin "MTU change"
 on r ip link set eth2 mtu 1300
 on c ip link set eth0 mtu 1300
 agreed "MTU 1300"
-check "too large is answered by r" grep -q "From 10.0.0.1 .* (mtu = 1300)" <(on a ping -c 1 -W 2 -M do -s 1400 10.0.2.2)
+check "too large is answered by r" grep -q "From 10.0.0.1 .* (mtu = 1300)" \
+	<(on a ping -c 1 -W 2 -M "do" -s 1400 10.0.2.2)
 on a ip route flush cache
 check "and a fragmented one arrives" on a ping -c 1 -W 2 -M dont -s 1400 10.0.2.3
 on r ip link set eth2 mtu 9000
@@ -179,7 +185,7 @@ agreed "MTU 9000"
 on r ip link set eth2 mtu 1500
 on c ip link set eth0 mtu 1500
 on a ip route flush cache
-wait_for 5 "1500 as before" on a ping -c 1 -W 1 -M do -s 1472 10.0.2.2
+wait_for 5 "1500 as before" on a ping -c 1 -W 1 -M "do" -s 1472 10.0.2.2
 done_with_it
 
 begin "addresses"
@@ -241,7 +247,8 @@ c_is_reached
 on r ip neigh replace 10.0.2.3 lladdr 02:00:00:00:66:66 dev eth2
 capture_start moved c eth0
 agreed "a neighbour's MAC by hand"
-on a "$NET_BIN/pkt" send --dmac "$(mac_of r eth0)" --src 10.0.0.0/24 --dst 20.2.128.0/17 --count 5 eth0
+on a "$NET_BIN/pkt" send --dmac "$(mac_of r eth0)" --src 10.0.0.0/24 --dst 20.2.128.0/17 --count 5 \
+	eth0
 wait_for 5 "they have left" forwards_more_than "$(($(counter r tx_pkts) + 4))"
 capture_stop moved >$T/moved
 expect_eq "packets go to the new address" 5 "$(grep -c '>02:00:00:00:66:66' $T/moved)"
@@ -250,11 +257,12 @@ done_with_it
 
 # --- many routes ---------------------------------------------------------------------------------
 
-# 40.0.0.0/24 .. : 100,000 prefixes, by three gateways in turn.
+# 40.0.0.0/26 and on: 100,000 prefixes, by three gateways in turn.
 many_routes() {
 	awk -v verb="$1" 'BEGIN {
 		for (i = 0; i < 100000; i++)
-			printf "route %s 40.%d.%d.%d/26 via 10.0.%d.2\n", verb, i / 1024, i / 4 % 256, i % 4 * 64, i % 3 + 1
+			printf "route %s 40.%d.%d.%d/26 via 10.0.%d.2\n", verb,
+				i / 1024, i / 4 % 256, i % 4 * 64, i % 3 + 1
 	}'
 }
 
@@ -275,7 +283,7 @@ weir_stop r
 
 # --- a deaf ear ----------------------------------------------------------------------------------
 
-weir_start r -i eth0 -i eth1 -i eth2 --netlink-rcvbuf-kib 16
+weir_start r -i eth0 -i eth1 -i eth2 "${PATIENT[@]}" --netlink-rcvbuf-kib 16
 agreed "with a small buffer"
 begin "events lost"
 head -n 20000 $T/batch >$T/batch.small

@@ -36,7 +36,8 @@ both ip route add 20.3.9.0/24 via 10.0.2.3 table 100
 # --- what is sent --------------------------------------------------------------------------------
 
 # Behind the router on all sides, nowhere, refused, the router itself, next to it.
-SOURCES=20.1.0.0/16,20.1.0.0/17,20.2.0.0/16,20.3.0.0/16,20.4.0.0/16,99.0.0.0/8,30.1.0.0/16,30.3.0.0/16,10.0.2.1,10.0.1.5,10.0.2.5
+SOURCES=20.1.0.0/16,20.1.0.0/17,20.2.0.0/16,20.3.0.0/16,20.4.0.0/16
+SOURCES=$SOURCES,99.0.0.0/8,30.1.0.0/16,30.3.0.0/16,10.0.2.1,10.0.1.5,10.0.2.5
 TARGETS=20.1.0.0/16,20.2.0.0/16,20.3.0.0/16,20.3.9.0/24,20.4.0.0/16,10.0.2.2
 
 the_same_gets_through() {
@@ -157,10 +158,14 @@ nft_load() {
 }
 
 nft_load policy <<-END
-	table ip guard { chain forward { type filter hook forward priority 0; policy drop; ip daddr 20.3.0.0/16 accept; }; }
+	table ip guard { chain forward {
+		type filter hook forward priority 0; policy drop; ip daddr 20.3.0.0/16 accept;
+	}; }
 END
 nft_load port <<-END
-	table inet guard { chain forward { type filter hook forward priority 0; udp dport 9 drop; tcp dport 10 drop; }; }
+	table inet guard { chain forward {
+		type filter hook forward priority 0; udp dport 9 drop; tcp dport 10 drop;
+	}; }
 END
 nft_load prerouting <<-END
 	table ip guard { chain early { type filter hook prerouting priority -300; ip saddr 20.1.0.0/17 drop; }; }

@@ -34,8 +34,9 @@ on b ip route add default via 10.0.2.1
 
 frr_start r1 1.1.1.1
 frr_start r2 2.2.2.2
-weir_start r1 -i eth0 -i eth1 -i eth2
-weir_start r2 -i eth0 -i eth1 -i eth2
+# A busy test machine may stall a worker for longer than the default deadline.
+weir_start r1 -i eth0 -i eth1 -i eth2 --heartbeat-ms 500
+weir_start r2 -i eth0 -i eth1 -i eth2 --heartbeat-ms 500
 wait_for 30 "both adjacencies are Full" ospf_full r1 2
 wait_for 30 "r1 has the route to b, by both links" has_route r1 10.0.2.0/24 2
 wait_for 30 "r2 has the route to a, by both links" has_route r2 10.0.1.0/24 2

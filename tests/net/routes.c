@@ -248,8 +248,9 @@ static void add_way(struct test *t, struct message *m, struct rtmsg *rtm)
 }
 
 static const uint8_t TYPES[] = {
-	RTN_UNICAST, RTN_UNICAST, RTN_UNICAST,   RTN_UNICAST,     RTN_UNICAST,  RTN_UNICAST, RTN_UNICAST,
-	RTN_UNICAST, RTN_LOCAL,   RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW,   RTN_BROADCAST,
+	RTN_UNICAST,     RTN_UNICAST,  RTN_UNICAST, RTN_UNICAST,   RTN_UNICAST,
+	RTN_UNICAST,     RTN_UNICAST,  RTN_UNICAST, RTN_LOCAL,     RTN_BLACKHOLE,
+	RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW,   RTN_BROADCAST,
 };
 
 static void add_route(struct test *t, unsigned i, uint16_t flags)
@@ -424,16 +425,20 @@ static void add(struct text *text, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	text->len += (size_t)vsnprintf(text->buf + text->len, sizeof(text->buf) - text->len, fmt, ap);
+	text->len +=
+		(size_t)vsnprintf(text->buf + text->len, sizeof(text->buf) - text->len, fmt, ap);
 	va_end(ap);
 	if (text->len >= sizeof(text->buf))
 		abort();
 }
 
 static const char *const TYPE_NAMES[] = {
-	[RTN_UNICAST] = "unicast",         [RTN_LOCAL] = "local",
-	[RTN_BROADCAST] = "broadcast",     [RTN_BLACKHOLE] = "blackhole",
-	[RTN_UNREACHABLE] = "unreachable", [RTN_PROHIBIT] = "prohibit",
+	[RTN_UNICAST] = "unicast",
+	[RTN_LOCAL] = "local",
+	[RTN_BROADCAST] = "broadcast",
+	[RTN_BLACKHOLE] = "blackhole",
+	[RTN_UNREACHABLE] = "unreachable",
+	[RTN_PROHIBIT] = "prohibit",
 	[RTN_THROW] = "throw",
 };
 
@@ -451,9 +456,9 @@ static const char *ifname_of(struct test *t, uint32_t ifindex)
 	return "?";
 }
 
-typedef const struct rtattr *attrs_t[RTA_MAX + 1];
+typedef struct rtattr *attrs_t[RTA_MAX + 1];
 
-static void split_attrs(const struct rtattr *attr, int len, attrs_t ret_attrs)
+static void split_attrs(struct rtattr *attr, int len, attrs_t ret_attrs)
 {
 	memset(ret_attrs, 0, sizeof(attrs_t));
 	for (; RTA_OK(attr, len); attr = RTA_NEXT(attr, len))
@@ -461,7 +466,7 @@ static void split_attrs(const struct rtattr *attr, int len, attrs_t ret_attrs)
 			ret_attrs[attr->rta_type] = attr;
 }
 
-static uint32_t u32_of(const struct rtattr *attr)
+static uint32_t u32_of(struct rtattr *attr)
 {
 	uint32_t value = 0;
 
@@ -478,9 +483,9 @@ static void add_address(struct text *text, const char *before, uint32_t addr_be)
 		add(text, "%s%s", before, inet_ntop(AF_INET, &addr_be, buf, sizeof(buf)));
 }
 
-static void add_kernel_paths(struct test *t, struct text *text, const struct rtattr *multipath)
+static void add_kernel_paths(struct test *t, struct text *text, struct rtattr *multipath)
 {
-	const struct rtnexthop *nh = RTA_DATA(multipath);
+	struct rtnexthop *nh = RTA_DATA(multipath);
 	int left = (int)RTA_PAYLOAD(multipath);
 
 	for (; RTNH_OK(nh, left); left -= RTNH_ALIGN(nh->rtnh_len), nh = RTNH_NEXT(nh)) {
@@ -494,9 +499,9 @@ static void add_kernel_paths(struct test *t, struct text *text, const struct rta
 	}
 }
 
-static void kernel_text(struct test *t, const struct nlmsghdr *hdr, struct text *text)
+static void kernel_text(struct test *t, struct nlmsghdr *hdr, struct text *text)
 {
-	const struct rtmsg *rtm = NLMSG_DATA(hdr);
+	struct rtmsg *rtm = NLMSG_DATA(hdr);
 	attrs_t a, metrics = {NULL};
 	uint32_t dst;
 
@@ -625,14 +630,14 @@ static void ask_kernel(struct test *t, uint32_t addr, uint32_t seq)
 static void read_answer(struct test *t, uint32_t seq, struct text *text)
 {
 	static char buf[16384] __attribute__((aligned(8)));
-	const struct nlmsghdr *hdr = (const struct nlmsghdr *)buf;
+	struct nlmsghdr *hdr = (struct nlmsghdr *)buf;
 	ssize_t len = recv(t->fd, buf, sizeof(buf), 0);
 
 	if (len < (ssize_t)sizeof(*hdr) || !NLMSG_OK(hdr, (unsigned)len) || hdr->nlmsg_seq != seq)
 		die("the kernel's answer");
 	text->len = 0;
 	if (hdr->nlmsg_type == NLMSG_ERROR)
-		add(text, "%s", refusal_of(((const struct nlmsgerr *)NLMSG_DATA(hdr))->error));
+		add(text, "%s", refusal_of(((struct nlmsgerr *)NLMSG_DATA(hdr))->error));
 	else
 		kernel_text(t, hdr, text);
 }
@@ -766,11 +771,11 @@ static unsigned count_routed(struct test *t)
 	for (;;) {
 		int len = (int)recv(t->fd, buf, sizeof(buf), 0);
 
-		for (const struct nlmsghdr *hdr = (const struct nlmsghdr *)buf;
+		for (struct nlmsghdr *hdr = (struct nlmsghdr *)buf;
 		     len > 0 && NLMSG_OK(hdr, (unsigned)len); hdr = NLMSG_NEXT(hdr, len)) {
 			if (hdr->nlmsg_type == NLMSG_DONE)
 				return n;
-			n += ((const struct rtmsg *)NLMSG_DATA(hdr))->rtm_protocol == RTPROT_STATIC;
+			n += ((struct rtmsg *)NLMSG_DATA(hdr))->rtm_protocol == RTPROT_STATIC;
 		}
 		if (len < 0)
 			die("dump");

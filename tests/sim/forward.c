@@ -529,6 +529,108 @@ static void unfinished_checksums_are_finished_on_virtual_ports(void **state)
 	}
 }
 
+/* A way out whose port is being closed: the kernel, which still has the interface, gets the packet as
+ * it came. */
+static void without_a_port_the_kernel_forwards(void **state)
+{
+	struct world *w = world_create(NULL, false);
+	static struct frame f, got;
+
+	(void)state;
+	wr_worker_del_queue(w->worker, 1);
+	frame_udp(&f, 0, ip(172, 16, 0, 5), ip(192, 168, 1, 1), 18);
+	world_send(w, 0, &f);
+	wr_worker_turn(w->worker);
+	assert_true(world_take(w, w->kernel[0], &got));
+	assert_int_equal(got.n, f.n);
+	assert_memory_equal(got.b, f.b, f.n);
+	world_balance(w);
+	world_free(w);
+}
+
+/* A port that takes one buffer a packet gets no more. */
+static void jumbo_packets_to_a_port_of_one_buffer_are_the_kernels(void **state)
+{
+	struct world *w = world_create(NULL, false);
+	struct nexthop nh = *wr_fib_nh(w->fib, 21);
+	static struct frame f, got;
+
+	(void)state;
+	nh.mtu = 9000;
+	assert_int_equal(wr_fib_nh_publish(w->fib, 21, &nh), 0);
+	w->worker->port_flags[1] = PORT_ONE_BUFFER;
+	frame_udp(&f, 0, ip(172, 16, 0, 5), ip(192, 168, 1, 1), 5000);
+	world_send(w, 0, &f);
+	wr_worker_turn(w->worker);
+	assert_true(world_take(w, w->kernel[0], &got));
+	assert_memory_equal(got.b, f.b, f.n);
+	frame_udp(&f, 0, ip(172, 16, 0, 5), ip(192, 168, 1, 1), 500);
+	world_send(w, 0, &f);
+	wr_worker_turn(w->worker);
+	assert_true(world_take(w, w->wire[1], &got));
+	world_balance(w);
+	world_free(w);
+}
+
+/* Remembers the flags of what it is given. */
+struct flag_port {
+	struct port port;
+	struct port_queue queue;
+	uint8_t flags;
+	unsigned n;
+};
+
+static void flag_tx(struct port_queue *q, struct packet **pkts, unsigned n)
+{
+	struct flag_port *fp = wr_container_of(q, struct flag_port, queue);
+
+	for (unsigned i = 0; i < n; i++) {
+		fp->flags = pkts[i]->flags;
+		fp->n++;
+		wr_packet_free(q->pool, pkts[i]);
+	}
+}
+
+/* Wherever in the graph the kernel gets it: what is not said it takes for a wrong checksum. */
+static void unfinished_checksums_are_told_with_every_punt(void **state)
+{
+	static const struct port_ops ops = {.tx = flag_tx};
+	struct world *w = world_create(NULL, true);
+	struct flag_port fp = {.port = {.ops = &ops}, .queue = {.port = &fp.port}};
+	struct fib_iface iface = world_iface(0);
+	struct port_queue *own = w->worker->outs[WORKER_PUNT_OUT].queue;
+	static struct frame f;
+
+	(void)state;
+	fp.queue.pool = &w->worker->pool;
+	w->worker->outs[WORKER_PUNT_OUT].queue = &fp.queue;
+	for (unsigned i = 0; i < 4; i++) {
+		frame_udp(&f, 0, ip(172, 16, 0, 5), ip(192, 168, 1, 1), 301);
+		*(uint16_t *)(void *)(f.b + 40) = wr_l4_pseudo_sum(frame_ip(&f), 309);
+		if (i == 1)
+			frame_ip(&f)->ttl = 1;
+		if (i == 2)
+			f.b[5] ^= 1;
+		wr_ip4_hdr_finish(frame_ip(&f));
+		iface.transit = i != 3;
+		assert_int_equal(wr_fib_iface_set(w->fib, 0, &iface), 0);
+		if (i == 0)
+			world_route(w, ip(192, 168, 0, 0), 16, FIB_NH_KERNEL);
+		world_send(w, 0, &f);
+		wr_worker_turn(w->worker);
+		assert_int_equal(fp.n, i + 1);
+		assert_int_equal(fp.flags, PKT_CSUM_PARTIAL);
+	}
+	/* Nothing that only looks like it: too short for the header that it announces. */
+	f.n = ETH_HDR_BYTES + IP4_HDR_BYTES + 2;
+	world_send(w, 0, &f);
+	wr_worker_turn(w->worker);
+	assert_int_equal(fp.n, 5);
+	assert_int_equal(fp.flags, 0);
+	w->worker->outs[WORKER_PUNT_OUT].queue = own;
+	world_free(w);
+}
+
 /* Flows spread over a group by weight of buckets, both directions and all fragments of a datagram
  * alike. */
 static void groups_keep_flows_together(void **state)
@@ -638,6 +740,9 @@ int main(void)
 		cmocka_unit_test(without_transit_all_goes_to_the_kernel),
 		cmocka_unit_test(redirects_are_the_kernels_within_the_limit),
 		cmocka_unit_test(unfinished_checksums_are_finished_on_virtual_ports),
+		cmocka_unit_test(without_a_port_the_kernel_forwards),
+		cmocka_unit_test(jumbo_packets_to_a_port_of_one_buffer_are_the_kernels),
+		cmocka_unit_test(unfinished_checksums_are_told_with_every_punt),
 		cmocka_unit_test(groups_keep_flows_together),
 		cmocka_unit_test(stale_frames_are_thrown_away),
 		cmocka_unit_test(two_stacks_live_side_by_side),

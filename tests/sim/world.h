@@ -20,7 +20,7 @@
 #include <cmocka.h>
 
 #include "cnet/worker.h"
-#include "lib/wire/csum.h"
+#include "lib/mem/l4_csum.h"
 
 enum { N_WIRES = 2, WORLD_FRAMES = 4096, WORLD_DESCS = 512 };
 
@@ -200,8 +200,7 @@ static inline void world_free(struct world *w)
 	free(w);
 }
 
-/* --- frames
- * ------------------------------------------------------------------------------------- */
+/* --- frames ---------------------------------------------------------------------------------- */
 
 struct frame {
 	size_t n;

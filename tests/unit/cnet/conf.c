@@ -111,11 +111,10 @@ static void bad_values(void **state)
 		"frame_bytes: 3000 is not a power of two; use 2048..4096");
 	refused("ring_descs", "16384", -EINVAL,
 		"ring_descs: 16384 is out of range; use 64..8192 descriptors");
-	refused("workers", "0", -EINVAL, "workers: 0 is out of range; use 1..16 threads");
+	refused("workers", "0", -EINVAL, "workers: 0 is out of range; use 1..16");
 	refused("workers", "99999999999999999999", -EINVAL,
-		"workers: 99999999999999999999 is out of range; use 1..16 threads");
-	refused("workers", "4294967297", -EINVAL,
-		"workers: 4294967297 is out of range; use 1..16 threads");
+		"workers: 99999999999999999999 is out of range; use 1..16");
+	refused("workers", "4294967297", -EINVAL, "workers: 4294967297 is out of range; use 1..16");
 	refused("workers", "-1", -EINVAL, "workers: '-1' is not a number; use 1..16");
 	refused("workers", "2x", -EINVAL, "workers: '2x' is not a number; use 1..16");
 	refused("workers", "", -EINVAL, "workers: '' is not a number; use 1..16");
@@ -123,7 +122,8 @@ static void bad_values(void **state)
 	refused("xdp_mode", "nat", -EINVAL, "xdp_mode: 'nat' is not one of auto|native|generic");
 	refused("xdp_mode", "auto|native", -EINVAL,
 		"xdp_mode: 'auto|native' is not one of auto|native|generic");
-	refused("xdp_share", "maybe", -EINVAL, "xdp_share: 'maybe' is neither on nor off");
+	refused("xdp_share", "maybe", -EINVAL,
+		"xdp_share: 'maybe' is neither on nor off; use one of them");
 	refused("socket", "", -EINVAL, "socket: must not be empty");
 	refused("socket", longer, -EINVAL, "socket: longer than 107 bytes");
 	refused("socket", "a\nb", -EINVAL, "socket: control characters are not allowed");
@@ -205,14 +205,14 @@ static void bad_files(void **state)
 
 	(void)state;
 	memset(longer, 'x', sizeof(longer));
-	BAD_LINE("workers 1\n\nworkers 17\n", ":3: workers: 17 is out of range; use 1..16 threads");
+	BAD_LINE("workers 1\n\nworkers 17\n", ":3: workers: 17 is out of range; use 1..16");
 	BAD_LINE("worker 1\n", ":1: no setting is named 'worker'; did you mean 'workers'?");
 	BAD_LINE("interfaces eth0\n",
 		 ":1: no setting is named 'interfaces'; did you mean 'interface'?");
 	BAD_LINE("workers\n", ":1: workers: needs a value");
 	BAD_LINE("xdp_share # on\n", ":1: xdp_share: needs a value");
 	BAD_LINE("workers 1 2\n", ":1: workers: '1 2' is not a number; use 1..16");
-	BAD_LINE("interface\n", ":1: interface: '' is not a name that an interface can have");
+	BAD_LINE("interface\n", ":1: interface: needs the name of one");
 	BAD_LINE("a\0b\nworkers 2\n", ":1: longer than 510 bytes, or not text");
 	bad_line(longer, sizeof(longer), ":1: longer than 510 bytes, or not text");
 	wr_conf_init(&c);
@@ -326,7 +326,7 @@ static void help(void **state)
 	wr_conf_print_options(file);
 	fclose(file);
 	assert_non_null(strstr(text, "  --workers 1..16\n          data-plane threads;"));
-	assert_non_null(strstr(text, "(default: 1 threads)\n"));
+	assert_non_null(strstr(text, "(default: 1)\n"));
 	assert_non_null(strstr(text, "  --xdp-share[=on|off]\n"));
 	assert_non_null(strstr(text, "  --socket TEXT\n"));
 	free(text);

@@ -26,7 +26,7 @@ static void listing(void **state)
 	assert_string_equal(STR(row, "from"), "command line");
 	assert_string_equal(STR(row, "default"), "1");
 	assert_string_equal(STR(row, "range"), "1..16");
-	assert_string_equal(STR(row, "unit"), "threads");
+	assert_string_equal(STR(row, "unit"), "");
 	assert_string_equal(STR(find(json, "xdp_mode"), "value"), "auto");
 	assert_string_equal(STR(find(json, "xdp_mode"), "from"), "default");
 	assert_string_equal(STR(find(json, "xdp_share"), "value"), "off");

@@ -158,7 +158,8 @@ static void questions_are_answered(void **state)
 	wr_nl_close(sock);
 }
 
-/* Answers that nobody waited for, here errors, do not come between a question and its answer, however many they are. */
+/* Answers that nobody waited for, here errors, do not come between a question and its answer,
+ * however many they are. */
 static void told_requests_leave_no_answers_behind(void **state)
 {
 	struct seen seen = {0};

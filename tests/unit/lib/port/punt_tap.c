@@ -411,6 +411,33 @@ static void the_tap_is_silent_and_dies_with_its_port(void **state)
 	assert_int_equal(if_nametoindex(name), 0);
 }
 
+/* Whatever was done to it, it carries packets again; one that is whole is left alone. */
+static void a_broken_tap_is_mended(void **state)
+{
+	static const char *const harm[][2] = {
+		{"ip link set", "down"},
+		{"ip link set", "address 02:ff:00:00:00:01"},
+		{"ip link set", "mtu 500"},
+		{"tc filter del dev", "ingress"},
+		{"tc qdisc del dev", "clsact"},
+		{"true", ""},
+	};
+	struct fixture *f = *state;
+	static struct frame frame;
+
+	for (unsigned i = 0; i < wr_array_size(harm); i++) {
+		size_t n = make_ping(&frame, 900);
+
+		run("%s %s %s", harm[i][0], f->tap->name, harm[i][1]);
+		assert_int_equal(wr_port_punt_tap_mend(f->tap), 0);
+		punt(f, 0, &frame, n, 0);
+		if (!receive(f->peer_fd, &frame, IPPROTO_ICMP, false, WAIT_MS))
+			fail_msg("no packet arrives after: %s %s", harm[i][0], harm[i][1]);
+	}
+	run("ip link del %s", f->tap->name);
+	assert_int_equal(wr_port_punt_tap_mend(f->tap), -ENODEV);
+}
+
 static unsigned count_fds(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
@@ -454,6 +481,7 @@ int main(void)
 		TEST(the_kernel_answers_time_exceeded),
 		TEST(what_the_kernel_refuses_is_counted),
 		TEST(the_tap_follows_the_port),
+		TEST(a_broken_tap_is_mended),
 		TEST(the_tap_is_silent_and_dies_with_its_port),
 		TEST(failures_are_sentences),
 	};
