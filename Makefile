@@ -50,10 +50,13 @@ UNIT_SRC := $(shell find tests/unit tests/sim -name '*.c' 2>/dev/null)
 UNIT_BIN := $(UNIT_SRC:%.c=$(B)/%)
 NETTOOL_SRC := $(wildcard tests/net/*.c)
 NETTOOL_BIN := $(NETTOOL_SRC:%.c=$(B)/%)
+BENCH_SRC := $(filter-out %.bpf.c,$(wildcard tests/bench/*.c))
+BENCH_BIN := $(BENCH_SRC:%.c=$(B)/%)
+BENCH_SKELS := $(patsubst tests/bench/%.bpf.c,build/gen/%.skel.h,$(wildcard tests/bench/*.bpf.c))
 FUZZ_SRC := $(wildcard tests/fuzz/*.c)
 FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=build/fuzz/%)
 
-.PHONY: all check demo bench fuzz fuzz-targets lint format install deps clean tests net-tools
+.PHONY: all check demo bench fuzz fuzz-targets lint format install deps clean tests net-tools bench-tools
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -82,10 +85,15 @@ $(B)/obj/%.o: %.c $(SKELS) Makefile
 
 # --- the XDP program ------------------------------------------------------------------------------------------
 
+bpf_cc = $(CLANG) -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Werror -I. -I/usr/include/$(shell uname -m)-linux-gnu
+
 build/gen/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h) Makefile
 	$(call say,BPF,$<)
-	$(Q)mkdir -p $(@D) && $(CLANG) -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Werror -I. \
-		-I/usr/include/$(shell uname -m)-linux-gnu -c -o $@ $<
+	$(Q)mkdir -p $(@D) && $(bpf_cc) -c -o $@ $<
+
+build/gen/%.bpf.o: tests/bench/%.bpf.c $(wildcard tests/bench/*.h) Makefile
+	$(call say,BPF,$<)
+	$(Q)mkdir -p $(@D) && $(bpf_cc) -c -o $@ $<
 
 build/gen/%.skel.h: build/gen/%.bpf.o
 	$(call say,SKEL,$@)
@@ -95,6 +103,10 @@ build/gen/%.skel.h: build/gen/%.bpf.o
 
 tests: $(UNIT_BIN) net-tools
 net-tools: $(NETTOOL_BIN)
+bench-tools: $(BENCH_BIN)
+# The skeletons are generated code: it casts a const away.
+$(BENCH_BIN): test_warn += -Wno-cast-qual
+$(BENCH_BIN): $(BENCH_SKELS)
 
 # A unit test includes the .c that it tests; the archive gives the rest.
 $(B)/tests/%: tests/%.c $(B)/libweir.a $(SKELS) Makefile
@@ -127,8 +139,8 @@ demo: deps
 	$(Q)tools/demo.sh
 
 bench: deps
-	$(Q)$(MAKE) --no-print-directory all tests
-	$(Q)tests/bench/run
+	$(Q)$(MAKE) --no-print-directory all net-tools bench-tools
+	$(Q)BUILD=$(B) QUICK=$(QUICK) tests/bench/run
 
 FUZZ_S ?= 60
 fuzz: deps

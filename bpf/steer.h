@@ -48,7 +48,7 @@ enum {
 	V(TTL, "to the kernel", "time to live would expire here")                                  \
 	V(OVERSIZE, "to the kernel", "larger than the MTU (not yet segmented by its sender)")      \
 	V(UNFINISHED, "to the kernel",                                                             \
-	  "checksum or segmentation may be unfinished in a way that user space cannot see")                   \
+	  "checksum or segmentation may be unfinished in a way that user space cannot see")        \
 	V(STALLED, "to the kernel", "the worker has not stored its heartbeat in time")             \
 	V(NO_SOCKET, "to the kernel", "no AF_XDP socket on this receive queue")
 /* clang-format on */
@@ -63,7 +63,8 @@ enum steer_verdict {
 enum steer_flags {
 	STEER_F_TRANSIT = 1 << 0, /* take packets in transit */
 	STEER_F_VIRTUAL = 1 << 1, /* local senders may leave checksums unfinished */
-	/* Generic mode: a frame may be several packets, merged by GRO or not yet segmented (GSO). */
+	/* Generic mode: a frame may be several packets, merged by GRO or not yet segmented
+	 * (GSO). */
 	STEER_F_MERGED = 1 << 2,
 };
 

@@ -21,7 +21,8 @@
 #define NEXT(node, target_) [node##_to_##target_] = { \
 	.name = #target_, .text = #target_, .kind = EDGE_NEXT, .target = NODE_##target_},
 #define PUNT(node, reason, cls, text_) [node##_punt_##reason] = { \
-	.name = #reason, .text = text_, .kind = EDGE_PUNT, .target = NODE_punt, .detail = PUNT_##cls},
+	.name = #reason, .text = text_, .kind = EDGE_PUNT, .target = NODE_punt, \
+	.detail = PUNT_##cls},
 #define DROP(node, reason, text_) [node##_drop_##reason] = { \
 	.name = #reason, .text = text_, .kind = EDGE_DROP, .target = NODE_drop},
 #define END(name) };

@@ -34,11 +34,11 @@ struct stack_port {
 	/* The interface, or its TAP, was deleted: to be closed, and taken again when it is there. */
 	bool is_gone;
 	bool transit;
-	char why_not[256];  /* why transit is off; "" if on */
+	char why_not[256]; /* why transit is off; "" if on */
 	struct {
 		uint64_t since_ns;
 		unsigned n_said, n_unsaid;
-	} say; /* the log's limit, see stack_say.c */
+	} say;              /* the log's limit, see stack_say.c */
 	char why_mode[256]; /* why not native or zero-copy; "" if it is */
 };
 
@@ -58,7 +58,7 @@ struct weir {
 	struct wr_timer port_timer; /* looks after ports whose interface is gone */
 	struct nl_sock *tap_events; /* what somebody does to the TAPs */
 	struct wr_watch tap_watch;
-	struct wr_timer say_timer;  /* see stack_say.c */
+	struct wr_timer say_timer;                       /* see stack_say.c */
 	struct port_counters closed_ports, closed_punts; /* of ports that are no more */
 	uint64_t start_ns;
 };

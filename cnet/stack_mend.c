@@ -72,8 +72,8 @@ int wr_stack_mend_start(struct weir *weir, struct wr_err *err)
 	if (nl_socket_add_memberships(weir->tap_events, RTNLGRP_LINK, RTNLGRP_TC, 0))
 		return wr_err(err, -EPERM, "cannot listen to changes of links and filters");
 	weir->tap_watch.ready = events_came;
-	code = wr_watch_start(weir->loop, &weir->tap_watch,
-			      nl_socket_get_fd(weir->tap_events), EPOLLIN);
+	code = wr_watch_start(weir->loop, &weir->tap_watch, nl_socket_get_fd(weir->tap_events),
+			      EPOLLIN);
 	return code ? wr_err(err, code, "event loop: %s", strerror(-code)) : 0;
 }
 

@@ -66,7 +66,7 @@ struct worker {
 	struct graph *graph;
 	uint64_t *beat;
 	unsigned n_queues, n_rx_queues;
-	uint8_t port_flags[WR_MAX_PORTS]; /* enum port_flags */
+	uint8_t port_flags[WR_MAX_PORTS];             /* enum port_flags */
 	struct port_queue *queues[WORKER_MAX_QUEUES]; /* those that it receives from come first */
 	uint64_t touched[WORKER_MAX_OUTS / 64];       /* outs with packets */
 	struct worker_out outs[WORKER_MAX_OUTS];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "cnet/cmd/cmd.h"
+#include "lib/wire/wire.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -124,9 +125,31 @@ static struct verdict judge_group(const struct fib *fib, const struct nexthop *g
 	return v;
 }
 
-/* `dst` is NULL if a whole route is meant. */
-static struct verdict judge_nexthop(const struct fib *fib, uint32_t id, const struct ip4 *dst)
+/* Of routes that Weir has as one kind of next hop: what the kernel does by their type. */
+static struct verdict judge_type(const struct mirror_route *route)
 {
+	switch (route->type) {
+	case RTN_LOCAL:
+		return by_kernel("for this host");
+	case RTN_BROADCAST:
+		return by_kernel("a broadcast address");
+	case RTN_PROHIBIT:
+		return by_kernel("the kernel answers that it is prohibited");
+	case RTN_UNREACHABLE:
+		return by_kernel("the kernel answers that the host is unreachable");
+	case RTN_THROW:
+		return by_kernel("the kernel looks in the next table, then answers network "
+				 "unreachable");
+	default:
+		return by_kernel("its type is the kernel's to handle");
+	}
+}
+
+/* `dst` is NULL if a whole route is meant. */
+static struct verdict judge_nexthop(const struct fib *fib, const struct mirror_route *route,
+				    const struct ip4 *dst)
+{
+	uint32_t id = route->fib_nh;
 	const struct nexthop *nh = id < FIB_MAX_NH ? wr_fib_nh(fib, id) : NULL;
 
 	if (!nh)
@@ -137,12 +160,11 @@ static struct verdict judge_nexthop(const struct fib *fib, uint32_t id, const st
 	case NH_KERNEL:
 		return by_kernel("the way out is the kernel's: an interface without Weir, "
 				 "or a feature that Weir does not evaluate");
-	case NH_LOCAL:
-		return by_kernel("for this host, broadcast or multicast");
 	case NH_BLACKHOLE:
 		return by_weir("dropped, as the route says");
+	case NH_LOCAL:
 	case NH_REJECT:
-		return by_kernel("the kernel answers that it is unreachable");
+		return judge_type(route);
 	case NH_ATTACHED:
 		if (!dst)
 			return by_weir("");
@@ -162,7 +184,7 @@ static struct verdict judge(const struct weir *weir, const struct mirror_route *
 		return by_kernel("not in use: another route to this prefix is preferred");
 	if (route->why_kernel && *route->why_kernel)
 		return by_kernel(route->why_kernel);
-	return judge_nexthop(weir->fib, route->fib_nh, dst);
+	return judge_nexthop(weir->fib, route, dst);
 }
 
 static void add_path(const struct weir *weir, const struct mirror_path *path, json_t *row)
@@ -346,6 +368,30 @@ int wr_cmd_route_show(const struct cmd *cmd)
 	return rc ? rc : wr_mirror_each_route(cmd->weir->mirror, add_route, &listing);
 }
 
+static bool is_any_transit(const struct weir *weir)
+{
+	unsigned n_ports = 0, n_transit = 0;
+
+	for (unsigned i = 0; i < WR_MAX_PORTS; i++) {
+		n_ports += weir->ports[i].port != NULL;
+		n_transit += weir->ports[i].port && weir->ports[i].transit;
+	}
+	return n_transit || !n_ports;
+}
+
+/* What decides before the route does, too. */
+static struct verdict judge_destination(const struct weir *weir, const struct mirror_route *route,
+					struct ip4 addr)
+{
+	struct verdict v = judge(weir, route, &addr);
+
+	if (route->type == RTN_UNICAST && ip4_is_special(addr))
+		return by_kernel("multicast, broadcast and reserved addresses are the kernel's");
+	if (v.via_weir && !is_any_transit(weir))
+		return by_kernel("the kernel forwards on all interfaces: see 'weir status'");
+	return v;
+}
+
 /*
  * Keys as `ip -j route get` has them, and "route", the prefix that matched. The kernel names one
  * path of several, by a hash of its own; this names all, because which one is taken depends on the
@@ -366,7 +412,7 @@ static json_t *make_answer(const struct weir *weir, struct ip4 addr)
 		add_verdict(&v, row);
 		return row;
 	}
-	v = judge(weir, &route, &addr);
+	v = judge_destination(weir, &route, addr);
 	if (route.type != RTN_UNICAST)
 		json_object_set_new(row, "type", NAME(type_names, route.type));
 	json_object_set_new(row, "dst", wr_cmd_ip4(addr));

@@ -77,9 +77,9 @@ struct fib_iface {
 	struct mac mac;
 	bool is_up;
 	bool transit; /* forwarding is on and nothing that Weir does not evaluate is in the way */
-	bool has_address; /* an IPv4 address is configured */
+	bool has_address;    /* an IPv4 address is configured */
 	bool send_redirects; /* the kernel would send them for what leaves where it came in */
-	uint8_t rp_filter; /* in force: 0 off, 1 strict, 2 loose */
+	uint8_t rp_filter;   /* in force: 0 off, 1 strict, 2 loose */
 };
 
 struct fib {

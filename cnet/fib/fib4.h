@@ -49,9 +49,6 @@ int wr_fib4_walk(const struct fib4 *, int (*each)(void *arg, struct prefix4, uin
 
 struct fib4_stats wr_fib4_stats(const struct fib4 *);
 
-/* The lookups are defined inline in cnet/fib/fib4_lookup.h:
- *   uint16_t wr_fib4_lookup(const struct fib4 *, struct ip4);
- *   void wr_fib4_lookup_bulk(const struct fib4 *, const struct ip4 *addrs, uint16_t *ret_values, unsigned
- * n); */
+/* The readers' side, wr_fib4_lookup() and wr_fib4_lookup_bulk(), is inline in fib4_lookup.h. */
 
 #endif

@@ -80,9 +80,8 @@ static bool publish(struct mirror *m, uint32_t id, const struct nexthop *nh)
 	 * compiler from reading both as one word. */
 	if (old && old->type == nh->type && old->port_idx == nh->port_idx && old->mtu == nh->mtu &&
 	    __atomic_load_n(&old->is_resolved, __ATOMIC_RELAXED) == nh->is_resolved &&
-	    old->oif == nh->oif &&
-	    ip4_equal(old->gateway, nh->gateway) && old->n_buckets == nh->n_buckets &&
-	    old->n_members == nh->n_members &&
+	    old->oif == nh->oif && ip4_equal(old->gateway, nh->gateway) &&
+	    old->n_buckets == nh->n_buckets && old->n_members == nh->n_members &&
 	    !memcmp(old->rewrite, nh->rewrite, sizeof(nh->rewrite)) &&
 	    (!nh->n_buckets ||
 	     (!memcmp(old->buckets, nh->buckets, nh->n_buckets * sizeof(*nh->buckets)) &&

@@ -179,7 +179,8 @@ struct route {
 	uint32_t priority;
 	struct way *way;
 	uint8_t type, protocol, tos;
-	uint8_t flags : 4; /* ROUTE_LOCAL: table local, else main; ROUTE_REPLACED: put in by a replayed replace */
+	/* ROUTE_LOCAL: table local, else main; ROUTE_REPLACED: put in by a replayed replace. */
+	uint8_t flags : 4;
 	uint8_t gen : 4; /* the low bits of mirror->gen */
 };
 

@@ -2,11 +2,12 @@
 /*
  * Obstacles: what the kernel would do to packets in transit and Weir does not evaluate.
  *
- *   netfilter   base chains and hooks on prerouting, forward, postrouting and ingress (nft of the families ip, inet, netdev; iptables):
- *               by nfnetlink's hook dump where the kernel has it, else by the list of nft base chains and /proc/net/ip_tables_names
+ *   netfilter   base chains and hooks on prerouting, forward, postrouting and ingress (nft of the
+ *               families ip, inet, netdev; iptables): by nfnetlink's hook dump where the kernel has
+ *               it, else by the list of nft base chains and /proc/net/ip_tables_names
  *   rules       `ip rule`s beyond the three of every system; routes in table default
  *   xfrm        IPsec policies
- *   tc          filters at an interface's ingress (clsact, ingress) other than Weir's own on its TAPs
+ *   tc          filters at ingress other than Weir's own on its TAPs, filters and shapers at egress
  *
  * While there is one, packets that it concerns stay with the kernel: a firewall never gets a hole
  * because Weir was started. An empty base chain whose policy is accept does nothing and is no

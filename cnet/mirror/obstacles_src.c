@@ -20,8 +20,7 @@ static void make_printable(char *s)
 bool wr_obst_is_same(const struct obstacle *a, const struct obstacle *b)
 {
 	return a->ifindex == b->ifindex && a->is_netfilter == b->is_netfilter &&
-	       a->egress_ifindex == b->egress_ifindex &&
-	       !strcmp(a->sentence, b->sentence);
+	       a->egress_ifindex == b->egress_ifindex && !strcmp(a->sentence, b->sentence);
 }
 
 void wr_obst_list_add(struct obst_list *list, const struct obstacle *o)

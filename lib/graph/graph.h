@@ -58,7 +58,7 @@ struct graph_vector {
 
 struct graph {
 	const struct graph_table *table;
-	uint64_t *edge_counts; /* [n_edges] */
+	uint64_t *edge_counts;  /* [n_edges] */
 	uint64_t *node_vectors; /* [n_nodes]: how often a node ran */
 	struct graph_vector vectors[];
 };

@@ -55,7 +55,7 @@ struct packet {
 	uint16_t edge;
 	uint32_t object_id;
 	uint32_t flow_hash; /* symmetric; valid once a node has set it */
-	uint32_t mtu;	    /* of the way out, bytes of IP */
+	uint32_t mtu;       /* of the way out, bytes of IP */
 	/* Bytes of payload that a TCP packet, which may be several in one, is to be cut to when the
 	 * kernel gets it; 0: it is one packet. Valid with PKT_CSUM_PARTIAL. */
 	uint16_t gso_bytes;

@@ -50,8 +50,8 @@
 #endif
 
 enum {
-	TX_BUDGET = 256,      /* packets a sendto() takes, where the kernel lets us say */
-	RX_HEADROOM = 256,    /* the kernel's XDP_PACKET_HEADROOM in front of what it receives */
+	TX_BUDGET = 256,   /* packets a sendto() takes, where the kernel lets us say */
+	RX_HEADROOM = 256, /* the kernel's XDP_PACKET_HEADROOM in front of what it receives */
 	ETH_VLAN_BYTES = 14 + 4,
 	MAX_FUTILE_KICKS = 4, /* in one flush */
 	/* After as many a sleeper may sleep although frames wait in the TX ring. */

@@ -60,9 +60,8 @@ static void check(int rc, const char *what)
 static void open_memory(struct raw *r)
 {
 	const size_t bytes = (size_t)N_FRAMES * FRAME_SIZE;
-	const struct xsk_umem_config config = {.fill_size = N_FRAMES,
-					       .comp_size = RING_DESCS,
-					       .frame_size = FRAME_SIZE};
+	const struct xsk_umem_config config = {
+		.fill_size = N_FRAMES, .comp_size = RING_DESCS, .frame_size = FRAME_SIZE};
 	const struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
 
 	(void)setrlimit(RLIMIT_MEMLOCK, &unlimited);

@@ -112,8 +112,7 @@ static bool count_routes(const void *reply, size_t n_bytes, unsigned *count)
 {
 	unsigned left = (unsigned)n_bytes;
 
-	for (const struct nlmsghdr *nlh = reply; NLMSG_OK(nlh, left);
-	     nlh = NLMSG_NEXT(nlh, left)) {
+	for (const struct nlmsghdr *nlh = reply; NLMSG_OK(nlh, left); nlh = NLMSG_NEXT(nlh, left)) {
 		if (nlh->nlmsg_type == NLMSG_DONE || nlh->nlmsg_type == NLMSG_ERROR)
 			return true;
 		*count += nlh->nlmsg_type == RTM_NEWROUTE;

@@ -101,8 +101,8 @@ meddle "TAP deleted once more" ip link del "$tap"
 for end in "a eth0" "r eth0" "b eth0" "r eth1"; do
 	on "${end% *}" ip link set "${end#* }" mtu 65535
 done
-check "9,000 bytes reach b" reaches a -s 9000 -M do 10.0.2.2
-check "40,000 bytes reach b" reaches a -s 40000 -M do 10.0.2.2
+check "9,000 bytes reach b" reaches a -s 9000 -M 'do' 10.0.2.2
+check "40,000 bytes reach b" reaches a -s 40000 -M 'do' 10.0.2.2
 for end in "a eth0" "r eth0" "b eth0" "r eth1"; do
 	on "${end% *}" ip link set "${end#* }" mtu 1500
 done

@@ -15,10 +15,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum exit_code { EXIT_OK = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_NOBODY = 3 };
-enum { TIMEOUT_MS = 30000, PROBE_MS = 2000 };
+enum { TIMEOUT_MS = 30000, PROBE_MS = 2000, USUAL_WIDTH = 110 };
 
 struct options {
 	const char *socket;
@@ -64,6 +65,16 @@ static int complain(const char *sentence, enum exit_code code)
 	return code;
 }
 
+/* The terminal's; else one that fits in most. */
+static unsigned width_of_line(void)
+{
+	struct winsize size;
+
+	if (!ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) && size.ws_col)
+		return size.ws_col;
+	return USUAL_WIDTH;
+}
+
 static int show(const struct options *o, const char *text)
 {
 	size_t n = strlen(text);
@@ -74,7 +85,7 @@ static int show(const struct options *o, const char *text)
 	else if (o->json)
 		rc = fwrite(text, 1, n, stdout) == n ? 0 : -EIO;
 	else
-		rc = print_for_people(stdout, text, n);
+		rc = print_for_people(stdout, text, n, width_of_line());
 	if (fflush(stdout) || ferror(stdout))
 		return complain("cannot write the answer", EXIT_REFUSED);
 	if (rc)

@@ -6,13 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_COLUMNS = 64, WRAP_AT = 100, INDENT = 4, MAX_DEPTH = 8 };
+enum { MAX_COLUMNS = 64, INDENT = 4, MAX_DEPTH = 8, MIN_WIDTH = 60 };
 
 struct column {
 	char name[48];
 	size_t width;
-	bool is_text; /* left aligned */
-	bool is_used; /* some row has something to show */
+	bool is_text;   /* left aligned */
+	bool is_used;   /* some row has something to show */
+	bool is_zero;   /* all rows have 0 or nothing */
+	bool is_folded; /* does not fit: goes on a line of its own below the row */
 };
 
 /* The rows of a list, from its text or from a tree. */
@@ -25,6 +27,7 @@ struct rows {
 struct table {
 	FILE *file;
 	int indent;
+	unsigned width; /* of a line, if possible */
 	struct column columns[MAX_COLUMNS];
 	size_t n_columns;
 };
@@ -167,7 +170,7 @@ static struct column *column_at(struct table *t, const char *name, size_t at)
 	c = &t->columns[at];
 	memmove(c + 1, c, (t->n_columns - at) * sizeof(*c));
 	t->n_columns++;
-	*c = (struct column){.width = strlen(name)};
+	*c = (struct column){.width = strlen(name), .is_zero = true};
 	snprintf(c->name, sizeof(c->name), "%s", name);
 	return c;
 }
@@ -198,8 +201,47 @@ static void measure(void *arg, const json_t *row)
 		if (width > c->width)
 			c->width = width;
 		c->is_text |= !json_is_number(v);
+		c->is_zero &= json_is_number(v) && json_number_value(v) == 0;
 		c->is_used = true;
 	}
+}
+
+static struct column *last_in_line(struct table *t)
+{
+	for (size_t i = t->n_columns; i--;)
+		if (t->columns[i].is_used && !t->columns[i].is_folded)
+			return &t->columns[i];
+	return NULL;
+}
+
+static size_t width_of_line(const struct table *t)
+{
+	size_t width = (size_t)t->indent;
+
+	for (size_t i = 0; i < t->n_columns; i++)
+		if (t->columns[i].is_used && !t->columns[i].is_folded)
+			width += t->columns[i].width + 2;
+	return width - 2;
+}
+
+/* A sentence at the end may run on beyond the line if it begins well before its end. */
+static bool is_fitting(struct table *t)
+{
+	const struct column *last = last_in_line(t);
+	size_t width = width_of_line(t);
+
+	return width <= t->width || (last->is_text && width - last->width <= t->width * 4 / 5);
+}
+
+/* Makes lines of at most t->width: columns that have nothing but zeros go first, the last of them
+ * before the others; then the last columns are folded below the row. The first one stays. */
+static void fit(struct table *t)
+{
+	for (size_t i = t->n_columns; i-- && last_in_line(t) && !is_fitting(t);)
+		if (t->columns[i].is_zero)
+			t->columns[i].is_used = false;
+	for (size_t i = t->n_columns; i-- > 1 && last_in_line(t) && !is_fitting(t);)
+		t->columns[i].is_folded = true;
 }
 
 /* One line; the last cell is not padded, so that no line ends with blanks. */
@@ -212,7 +254,7 @@ static void print_cells(const struct table *t, const json_t *row)
 		const struct column *c = &t->columns[i];
 		size_t width, gap;
 
-		if (!c->is_used)
+		if (!c->is_used || c->is_folded)
 			continue;
 		if (row)
 			print_cell(json_object_get(row, c->name), cell, sizeof(cell));
@@ -231,7 +273,7 @@ static void print_cells(const struct table *t, const json_t *row)
 	fputc('\n', t->file);
 }
 
-/* "key  name value  name value ...", zeros left out, folded at WRAP_AT. */
+/* "key  name value  name value ...", zeros left out, in lines of at most t->width. */
 static void print_pairs(const struct table *t, const char *key, const json_t *object)
 {
 	size_t start = (size_t)t->indent + INDENT + strlen(key), at = start;
@@ -251,7 +293,7 @@ static void print_pairs(const struct table *t, const char *key, const json_t *ob
 		if (is_empty) {
 			pad(t->file, (size_t)t->indent + INDENT);
 			fputs(key, t->file);
-		} else if (at + width > WRAP_AT) {
+		} else if (at + width > t->width) {
 			fputc('\n', t->file);
 			pad(t->file, start);
 			at = start;
@@ -301,7 +343,20 @@ static void print_list(const struct table *t, const char *key, const json_t *lis
 	free(sub);
 }
 
-static void print_value(FILE *, const json_t *, int indent, int depth);
+static void print_value(FILE *, const json_t *, int indent, unsigned width);
+
+static void print_folded(const struct table *t, const json_t *row)
+{
+	json_t *folded = json_object();
+
+	for (size_t i = 0; i < t->n_columns; i++)
+		if (t->columns[i].is_used && t->columns[i].is_folded)
+			json_object_set(folded, t->columns[i].name,
+					json_object_get(row, t->columns[i].name));
+	if (folded)
+		print_pairs(t, "", folded);
+	json_decref(folded);
+}
 
 /* What is no cell goes below the row. */
 static void print_row(void *arg, const json_t *row)
@@ -311,6 +366,7 @@ static void print_row(void *arg, const json_t *row)
 	json_t *v;
 
 	print_cells(t, row);
+	print_folded(t, row);
 	json_object_foreach((json_t *)(uintptr_t)row, key, v)
 	{
 		if (json_is_object(v))
@@ -320,7 +376,7 @@ static void print_row(void *arg, const json_t *row)
 	}
 }
 
-static int print_table(FILE *file, const struct rows *rows, int indent)
+static int print_table(FILE *file, const struct rows *rows, int indent, unsigned width)
 {
 	struct table *t = calloc(1, sizeof(*t));
 	int rc;
@@ -329,7 +385,9 @@ static int print_table(FILE *file, const struct rows *rows, int indent)
 		return -1;
 	t->file = file;
 	t->indent = indent;
+	t->width = width;
 	rc = each_in(rows, measure, t);
+	fit(t);
 	if (!rc && t->n_columns) {
 		print_cells(t, NULL);
 		rc = each_in(rows, print_row, t);
@@ -338,7 +396,33 @@ static int print_table(FILE *file, const struct rows *rows, int indent)
 	return rc;
 }
 
-static void print_object(FILE *file, const json_t *object, int indent, int depth)
+/* The name's unit, if it has one that is written better behind the number: "uptime_s" 62 is
+ * "uptime: 1 min 2 s". Returns the length of the name without it. */
+static size_t print_time(const char *key, const json_t *v, char *buf, size_t n)
+{
+	json_int_t value = json_integer_value(v);
+	size_t len = strlen(key);
+
+	if (!json_is_integer(v) || value < 0)
+		return len;
+	if (len > 3 && !strcmp(key + len - 3, "_ns")) {
+		snprintf(buf, n, "%.1f ms", (double)value / 1e6);
+		return len - 3;
+	}
+	if (len <= 2 || strcmp(key + len - 2, "_s") != 0)
+		return len;
+	if (value < 60)
+		snprintf(buf, n, "%d s", (int)value);
+	else if (value < 3600)
+		snprintf(buf, n, "%d min %d s", (int)value / 60, (int)value % 60);
+	else if (value < 86400)
+		snprintf(buf, n, "%d h %d min", (int)value / 3600, (int)value % 3600 / 60);
+	else
+		snprintf(buf, n, "%lld d %d h", (long long)value / 86400, (int)(value % 86400) / 3600);
+	return len - 2;
+}
+
+static void print_object(FILE *file, const json_t *object, int indent, unsigned width)
 {
 	size_t longest = 0;
 	const char *key;
@@ -356,43 +440,49 @@ static void print_object(FILE *file, const json_t *object, int indent, int depth
 			continue;
 		pad(file, (size_t)indent);
 		if (is_line) {
-			fprintf(file, "%s: ", key);
-			pad(file, longest - strlen(key));
+			size_t len = print_time(key, v, cell, sizeof(cell));
+
+			fprintf(file, "%.*s: ", (int)len, key);
+			pad(file, longest - len);
 			fprintf(file, "%s\n", *cell ? cell : "none");
 			continue;
 		}
 		fprintf(file, "%s:\n", key);
-		print_value(file, v, indent + INDENT, depth + 1);
+		print_value(file, v, indent + INDENT, width);
 	}
 }
 
-static void print_value(FILE *file, const json_t *v, int indent, int depth)
+static void print_value(FILE *file, const json_t *v, int indent, unsigned width)
 {
 	char cell[512];
 
-	if (depth > MAX_DEPTH)
+	if (indent > MAX_DEPTH * INDENT)
 		return;
 	if (json_is_object(v)) {
-		print_object(file, v, indent, depth);
+		print_object(file, v, indent, width);
 	} else if (json_is_array(v) && !is_words(v)) {
-		print_table(file, &(struct rows){.list = v}, indent);
+		print_table(file, &(struct rows){.list = v}, indent, width);
 	} else if (print_cell(v, cell, sizeof(cell))) {
 		pad(file, (size_t)indent);
 		fprintf(file, "%s\n", cell);
 	}
 }
 
-int print_for_people(FILE *file, const char *text, size_t n)
+int print_for_people(FILE *file, const char *text, size_t n, unsigned width)
 {
 	size_t at = skip_blanks(text, n, 0);
 	json_t *v;
 
+	if (width < MIN_WIDTH)
+		width = MIN_WIDTH;
+
 	if (at < n && text[at] == '[')
-		return print_table(file, &(struct rows){.text = text + at, .n = n - at}, 0);
+		return print_table(file, &(struct rows){.text = text + at, .n = n - at}, 0,
+				   width);
 	v = json_loadb(text, n, JSON_DECODE_ANY, NULL);
 	if (!v)
 		return -1;
-	print_value(file, v, 0, 0);
+	print_value(file, v, 0, width);
 	json_decref(v);
 	return 0;
 }

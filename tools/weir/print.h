@@ -13,7 +13,7 @@
 #include <stdio.h>
 
 /* `text` is a JSON text of `n` bytes. 0, or -1: it is not JSON. */
-int print_for_people(FILE *, const char *text, size_t n);
+int print_for_people(FILE *, const char *text, size_t n, unsigned width);
 /* The same JSON, indented. 0, or -1: it is not JSON. */
 int print_pretty(FILE *, const char *text, size_t n);
 

@@ -33,8 +33,8 @@ static ssize_t kick_or_fail(int fd, const void *buf, size_t n, int flags,
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/if_packet.h>
-#include <sched.h>
 #include <net/if.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <sys/syscall.h>

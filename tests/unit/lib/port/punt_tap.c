@@ -415,12 +415,9 @@ static void the_tap_is_silent_and_dies_with_its_port(void **state)
 static void a_broken_tap_is_mended(void **state)
 {
 	static const char *const harm[][2] = {
-		{"ip link set", "down"},
-		{"ip link set", "address 02:ff:00:00:00:01"},
-		{"ip link set", "mtu 500"},
-		{"tc filter del dev", "ingress"},
-		{"tc qdisc del dev", "clsact"},
-		{"true", ""},
+		{"ip link set", "down"},        {"ip link set", "address 02:ff:00:00:00:01"},
+		{"ip link set", "mtu 500"},     {"tc filter del dev", "ingress"},
+		{"tc qdisc del dev", "clsact"}, {"true", ""},
 	};
 	struct fixture *f = *state;
 	static struct frame frame;

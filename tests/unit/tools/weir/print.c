@@ -6,16 +6,21 @@
 
 #include <cmocka.h>
 
-static void shows(const char *json, const char *expected)
+static void shows_in(unsigned width, const char *json, const char *expected)
 {
 	char *text = NULL;
 	size_t n = 0;
 	FILE *file = open_memstream(&text, &n);
 
-	assert_int_equal(print_for_people(file, json, strlen(json)), 0);
+	assert_int_equal(print_for_people(file, json, strlen(json), width), 0);
 	fclose(file);
 	assert_string_equal(text, expected);
 	free(text);
+}
+
+static void shows(const char *json, const char *expected)
+{
+	shows_in(100, json, expected);
 }
 
 static void tables(void **state)
@@ -40,6 +45,39 @@ static void tables(void **state)
 	/* One sign of several bytes is one column. */
 	shows("[{\"a\":\"\xc3\xa9\",\"b\":1},{\"a\":\"xx\",\"b\":2}]",
 	      "a   b\n\xc3\xa9   1\nxx  2\n");
+}
+
+static void wide_tables(void **state)
+{
+	static const char row[] = "[{\"name\":\"eth0\",\"zero\":0,\"some_counter\":5,\"none\":0,"
+				  "\"another_counter\":77,\"a_third_counter\":0,"
+				  "\"mode\":\"native zero-copy, and more\",\"last_counter\":1234567},"
+				  "{\"name\":\"eth1\",\"a_third_counter\":3,\"last_counter\":0}]";
+
+	(void)state;
+	/* Columns of zeros go, the last first, then the last ones are folded; zeros are not. */
+	shows(row, "name  zero  some_counter  another_counter  a_third_counter  "
+		   "mode                        last_counter\n"
+		   "eth0     0             5               77                0  "
+		   "native zero-copy, and more       1234567\n"
+		   "eth1                                                     3"
+		   "                                        0\n");
+	shows_in(60, row,
+		 "name  some_counter  another_counter  a_third_counter\n"
+		 "eth0             5               77                0\n"
+		 "      mode native zero-copy, and more  last_counter 1234567\n"
+		 "eth1                                               3\n");
+	/* A sentence at the end runs on if it begins early enough. */
+	shows_in(60, "[{\"a\":1,\"why\":\"a sentence that is longer than the line, which has sixty columns\"}]",
+		 "a  why\n1  a sentence that is longer than the line, which has sixty columns\n");
+}
+
+static void times(void **state)
+{
+	(void)state;
+	shows("{\"uptime_s\":59,\"last_sync_ns\":1500000}", "uptime:       59 s\nlast_sync:    1.5 ms\n");
+	shows("{\"a_s\":3599,\"b_s\":86399,\"c_s\":176400}",
+	      "a:   59 min 59 s\nb:   23 h 59 min\nc:   2 d 1 h\n");
 }
 
 static void nested_in_rows(void **state)
@@ -82,7 +120,7 @@ static void not_json(void **state)
 	(void)state;
 	assert_non_null(file);
 	for (size_t i = 0; i < wr_array_size(texts); i++)
-		assert_int_equal(print_for_people(file, texts[i], strlen(texts[i])), -1);
+		assert_int_equal(print_for_people(file, texts[i], strlen(texts[i]), 100), -1);
 	assert_int_equal(print_pretty(file, "[1", 2), -1);
 	assert_int_equal(print_pretty(file, "[1]", 3), 0);
 	fclose(file);
@@ -127,7 +165,7 @@ static void extremes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(tables),   cmocka_unit_test(nested_in_rows),
+		cmocka_unit_test(tables),   cmocka_unit_test(wide_tables), cmocka_unit_test(times), cmocka_unit_test(nested_in_rows),
 		cmocka_unit_test(objects),  cmocka_unit_test(not_json),
 		cmocka_unit_test(extremes),
 	};
