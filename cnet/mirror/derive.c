@@ -289,6 +289,7 @@ static enum mirror_why group_nexthop(struct mirror *m, const struct build *b, ui
 	unsigned n_buckets = wr_group_size(b->n);
 	enum mirror_why why = WHY_NOT;
 
+	assert(b->legs); /* a group has some */
 	*nh = (struct nexthop){.type = NH_GROUP, .mtu = UINT32_MAX};
 	for (unsigned i = 0; i < b->n; i++) {
 		const struct hop *hop = b->legs[i].hop;

@@ -87,7 +87,7 @@ static unsigned choose(const struct group_member *g, unsigned n, const uint16_t 
 void wr_group_fill(const struct group_member *g, unsigned n, const uint16_t *base,
 		   uint16_t *ret_ids, unsigned n_buckets)
 {
-	uint16_t shares[MAX_LEGS];
+	uint16_t shares[MAX_LEGS] = {0};
 
 	memset(ret_ids, 0, n_buckets * sizeof(*ret_ids));
 	deal_shares(g, n, shares, n_buckets);

@@ -175,6 +175,14 @@ static void parse_link(struct link *link, const struct ifinfomsg *ifi,
 	parse_kind(l, a);
 }
 
+/* By what a link message tells. */
+static bool is_as_before(const struct mirror_link *a, const struct mirror_link *b)
+{
+	return !strcmp(a->name, b->name) && !strcmp(a->kind, b->kind) &&
+	       memcmp(&a->mac, &b->mac, sizeof(a->mac)) == 0 && a->mtu == b->mtu &&
+	       a->flags == b->flags && a->master == b->master && a->is_virtual == b->is_virtual;
+}
+
 /* What else the kernel has just done without a word. */
 static void follow_state(struct mirror *m, struct link *link, uint32_t old_flags, bool had_carrier)
 {
@@ -247,7 +255,7 @@ static int link_changed(struct mirror *m, const struct ifinfomsg *ifi,
 		wr_mirror_mended(m);
 		return 0;
 	}
-	if (memcmp(&before, &link->pub, sizeof(before)) || old_type != link->type) {
+	if (!is_as_before(&before, &link->pub) || old_type != link->type) {
 		wr_link_dirty(m, link);
 		wr_mirror_mended(m);
 		follow_state(m, link, before.flags, before.has_carrier);
@@ -305,8 +313,10 @@ void wr_link_sweep(struct mirror *m)
 void wr_link_fini(struct mirror *m)
 {
 	for (unsigned i = 0; i < LINK_BUCKETS; i++)
-		while (m->links[i])
-			free_link(m, m->links[i]);
+		for (struct link *link = m->links[i], *next; link; link = next) {
+			next = link->next;
+			free(link);
+		}
 }
 
 const struct mirror_link *wr_mirror_link(const struct mirror *m, uint32_t ifindex)
