@@ -41,6 +41,13 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, STEER_LOCAL_BITS / 64);
+	__type(key, uint32_t);
+	__type(value, uint64_t);
+} local_bits SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, STEER_MAX_WORKERS);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, uint32_t);
@@ -115,13 +122,23 @@ static __always_inline int is_special(uint32_t addr_be)
 	return octet == 0 || octet == 127 || octet >= 224;
 }
 
+static __always_inline int is_local(uint32_t addr_be)
+{
+	uint32_t bit = steer_local_bit(addr_be), word = bit / 64;
+	const uint64_t *bits = bpf_map_lookup_elem(&local_bits, &word);
+
+	if (bits && !(*bits >> (bit % 64) & 1))
+		return 0;
+	return bpf_map_lookup_elem(&locals, &addr_be) != 0;
+}
+
 static __always_inline enum steer_verdict not_in_transit(const struct frame *f)
 {
 	uint32_t src = f->ip->saddr, dst = f->ip->daddr;
 
 	if (is_special(src) || is_special(dst))
 		return STEER_SPECIAL_ADDRESS;
-	if (bpf_map_lookup_elem(&locals, &dst) || bpf_map_lookup_elem(&locals, &src))
+	if (is_local(dst) || is_local(src))
 		return STEER_LOCAL;
 	if (!(f->flags & STEER_F_TRANSIT))
 		return STEER_NOT_ROUTER;

@@ -4,8 +4,8 @@
  *
  * There is one program object per interface. Its `.data` is mapped into user space and holds the
  * interface's settings, which the control thread writes in place. All objects of a process share
- * two maps: `locals` (addresses that are the host's own) and `beats` (one heartbeat a worker,
- * mapped, written by that worker).
+ * three maps: `locals` (addresses that are the host's own), `local_bits` (where `locals` need not
+ * be asked) and `beats` (one heartbeat a worker, mapped, written by that worker).
  */
 #ifndef WEIR_BPF_STEER_H
 #define WEIR_BPF_STEER_H
@@ -24,7 +24,8 @@ enum {
 	STEER_MAX_QUEUES = 64,
 	STEER_MAX_WORKERS = 16,
 	STEER_MAX_LOCALS = 65536,
-	STEER_NO_WORKER = 255, /* in worker_of_queue: nobody serves this queue */
+	STEER_LOCAL_BITS = 4096, /* see steer_local_bit() */
+	STEER_NO_WORKER = 255,   /* in worker_of_queue: nobody serves this queue */
 };
 
 /*
@@ -86,6 +87,17 @@ struct steer_settings {
 	uint64_t deadline_ns; /* a heartbeat older than this means the worker hangs */
 	uint8_t worker_of_queue[STEER_MAX_QUEUES]; /* or STEER_NO_WORKER */
 };
+
+/*
+ * Most packets are neither to nor from this host. To find that out in a hash map, twice a packet,
+ * was what cost most. So one bit for all addresses with the same number here says whether the map
+ * is worth asking. A bit is set before its address is added and never cleared: one too many costs
+ * time, one too few would be wrong.
+ */
+static inline uint32_t steer_local_bit(uint32_t addr_be)
+{
+	return (addr_be ^ addr_be >> 12 ^ addr_be >> 24) % STEER_LOCAL_BITS;
+}
 
 /*
  * A worker's heartbeat. The worker stores CLOCK_MONOTONIC here every turn. Before it sleeps it

@@ -69,6 +69,10 @@ static int create_maps(struct steer *s)
 				     sizeof(struct steer_beat), STEER_MAX_WORKERS, &array);
 	if (s->beats_fd < 0)
 		return s->beats_fd;
+	s->local_bits_fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "local_bits", sizeof(uint32_t),
+					  sizeof(uint64_t), STEER_LOCAL_BITS / 64, NULL);
+	if (s->local_bits_fd < 0)
+		return s->local_bits_fd;
 	beats = mmap(NULL, BEATS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, s->beats_fd, 0);
 	if (beats == MAP_FAILED)
 		return -errno;
@@ -83,7 +87,7 @@ int wr_steer_create(struct steer **ret_steer, struct wr_err *err)
 
 	if (!s)
 		return wr_err(err, -ENOMEM, "out of memory");
-	s->locals_fd = s->beats_fd = -1;
+	s->locals_fd = s->local_bits_fd = s->beats_fd = -1;
 	libbpf_set_print(silent);
 	wr_steer_share_silence();
 	code = create_maps(s);
@@ -103,6 +107,8 @@ void wr_steer_free(struct steer *s)
 		munmap(s->beats, BEATS_BYTES);
 	if (s->beats_fd >= 0)
 		close(s->beats_fd);
+	if (s->local_bits_fd >= 0)
+		close(s->local_bits_fd);
 	if (s->locals_fd >= 0)
 		close(s->locals_fd);
 	free(s);
@@ -110,8 +116,12 @@ void wr_steer_free(struct steer *s)
 
 int wr_steer_local_add(struct steer *s, struct ip4 addr)
 {
-	uint8_t one = 1;
+	const uint32_t bit = steer_local_bit(addr.raw), word = bit / 64;
+	const uint8_t one = 1;
 
+	s->local_bits[word] |= UINT64_C(1) << (bit % 64);
+	if (bpf_map_update_elem(s->local_bits_fd, &word, &s->local_bits[word], BPF_ANY))
+		return -errno;
 	return bpf_map_update_elem(s->locals_fd, &addr.raw, &one, BPF_ANY);
 }
 
@@ -142,6 +152,8 @@ struct steer_bpf *wr_steer_object_open(const struct steer *s, bool is_multi_buff
 				      is_multi_buffer ? BPF_F_XDP_HAS_FRAGS : 0);
 	if (!code)
 		code = bpf_map__reuse_fd(o->maps.locals, s->locals_fd);
+	if (!code)
+		code = bpf_map__reuse_fd(o->maps.local_bits, s->local_bits_fd);
 	if (!code)
 		code = bpf_map__reuse_fd(o->maps.beats, s->beats_fd);
 	if (code) {

@@ -23,6 +23,8 @@ struct xdp_program;
 
 struct steer {
 	int locals_fd;
+	int local_bits_fd;
+	uint64_t local_bits[STEER_LOCAL_BITS / 64]; /* what the map holds */
 	int beats_fd;
 	struct steer_beat *beats; /* mapped, STEER_MAX_WORKERS of them */
 };
