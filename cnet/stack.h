@@ -31,7 +31,7 @@ struct stack_port {
 	struct steer_port *steer; /* NULL for drivers without an XDP program */
 	char ifname[16];          /* as configured, or as renamed since; "": slot not in use */
 	uint16_t max_queues;      /* the packet memory has frames for so many */
-	/* The interface, or its TAP, was deleted: to be closed, and taken again when it is there. */
+	/* The interface, or its TAP, was deleted: to be closed, and taken again when it is back. */
 	bool is_gone;
 	bool transit;
 	char why_not[256]; /* why transit is off; "" if on */

@@ -435,13 +435,25 @@ static const char *mode_words(const struct conf *conf)
 	}
 }
 
-static void find_obstacle(void *arg, int port_idx, const char *sentence)
+/* Whether the interface would forward now, asked of the mirror as if it were a port; the answer is
+ * in a slot that is free, since --check takes no ports. */
+static bool would_forward(struct weir *weir, const struct mirror_link *link, char *ret_why,
+			  size_t why_bytes)
 {
-	const char **first = arg;
+	struct stack_port *sp = &weir->ports[0];
+	const struct wr_log log = weir->log;
+	bool transit;
 
-	(void)port_idx;
-	if (!*first)
-		*first = sentence;
+	*sp = (struct stack_port){.why_not = "the mirror does not know it"};
+	snprintf(sp->ifname, sizeof(sp->ifname), "%s", link->name);
+	weir->log.write = NULL;
+	wr_mirror_port_add(weir->mirror, link->ifindex, 0);
+	transit = sp->transit;
+	snprintf(ret_why, why_bytes, "%s", sp->why_not);
+	wr_mirror_port_del(weir->mirror, 0);
+	weir->log = log;
+	*sp = (struct stack_port){.port = NULL};
+	return transit;
 }
 
 int wr_stack_check_interface(struct weir *weir, const char *ifname, char *ret_say, size_t say_bytes,
@@ -452,8 +464,8 @@ int wr_stack_check_interface(struct weir *weir, const char *ifname, char *ret_sa
 	const struct mirror_link *link = wr_mirror_link_by_name(weir->mirror, ifname);
 	enum steer_found found = STEER_FOUND_NOTHING;
 	struct wr_err what = {.text = ""};
-	const char *obstacle = NULL;
-	char driver[32];
+	char driver[32], why[sizeof(probe.why_not)];
+	bool transit;
 	int code;
 
 	if (n_queues < 0)
@@ -477,14 +489,13 @@ int wr_stack_check_interface(struct weir *weir, const char *ifname, char *ret_sa
 		return code;
 	wr_steer_port_close(probe.steer, false);
 	wr_ethtool_driver(ifname, driver);
-	wr_mirror_each_obstacle(weir->mirror, find_obstacle, &obstacle);
+	transit = would_forward(weir, link, why, sizeof(why));
 	snprintf(ret_say, say_bytes,
-		 "%s, %d queue%s, MTU %u; would take IPv4 in transit by %s%s%s%s%s%s",
+		 "%s, %d queue%s, MTU %u; would take IPv4 in transit by %s%s%s%s",
 		 driver[0] ? driver : "unknown driver", n_queues, n_queues == 1 ? "" : "s",
 		 link->mtu, mode_words(&weir->conf),
 		 found == STEER_FOUND_OURS ? ", replacing a program that Weir left" : "",
-		 link->flags & IFF_UP ? "" : "; but it is down",
-		 link->forwarding ? "" : "; but forwarding is off (sysctl net.ipv4.ip_forward=1)",
-		 obstacle ? "; but packets stay with the kernel: " : "", obstacle ? obstacle : "");
+		 transit ? "" : "; but as it is, transit stays with the kernel: ",
+		 transit ? "" : why);
 	return 0;
 }

@@ -2,6 +2,7 @@
 #include "cnet/worker.h"
 
 #include "bpf/steer.h"
+#include "lib/base/alloc.h"
 #include "lib/mem/rcu.h"
 
 #include <errno.h>
@@ -25,9 +26,9 @@ int wr_worker_create(const struct worker_conf *conf, struct worker **ret_worker)
 	struct worker *w;
 	int err;
 
-	if (posix_memalign((void **)&w, WR_CACHE_LINE, sizeof(*w)))
+	w = wr_alloc_lines(sizeof(*w));
+	if (!w)
 		return -ENOMEM;
-	memset(w, 0, sizeof(*w));
 	w->conf = *conf;
 	w->clock = conf->clock;
 	w->fib = conf->fib;
@@ -79,7 +80,7 @@ int wr_worker_add_queue(struct worker *w, struct port_queue *q, unsigned out_idx
 	if (w->n_queues == wr_array_size(w->queues))
 		return -ENOSPC;
 	if (!w->port_edge_counts[port_idx]) {
-		w->port_edge_counts[port_idx] = calloc(N_EDGES, sizeof(uint64_t));
+		w->port_edge_counts[port_idx] = wr_alloc_lines(N_EDGES * sizeof(uint64_t));
 		if (!w->port_edge_counts[port_idx])
 			return -ENOMEM;
 	}

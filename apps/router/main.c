@@ -103,7 +103,8 @@ static int take_option(struct options *o, int opt, const struct conf_options *ta
 }
 
 /* getopt_long() has returned '?' or ':' for the word `arg`. */
-static int bad_option(struct conf *conf, char *arg, bool is_value_missing)
+static int bad_option(struct conf *conf, const struct option *rows, char *arg,
+		      bool is_value_missing)
 {
 	struct wr_err err;
 
@@ -118,14 +119,26 @@ static int bad_option(struct conf *conf, char *arg, bool is_value_missing)
 			optopt);
 		return EXIT_USAGE;
 	}
-	/* An unknown setting, whose name may be nearly right; or one cut too short. */
+	/* Known, or an unknown setting whose name may be nearly right. */
 	arg[strcspn(arg, "=")] = '\0';
-	if (wr_conf_set(conf, arg + 2, NULL, &err) == -ENOENT)
-		fprintf(stderr, "weir-router: %s\n", err.text);
-	else
-		fprintf(stderr, "weir-router: %s: takes no value, or may mean several options\n",
-			arg);
+	for (const struct option *row = rows; row->name; row++)
+		if (!strcmp(row->name, arg + 2)) {
+			fprintf(stderr, "weir-router: %s: takes no value\n", arg);
+			return EXIT_USAGE;
+		}
+	if (!wr_conf_set(conf, arg + 2, NULL, &err))
+		wr_err(&err, -EINVAL, "%s: may mean several options", arg);
+	fprintf(stderr, "weir-router: %s\n", err.text);
 	return EXIT_USAGE;
+}
+
+/* A setting is written with '_' in a file and with '-' here; who mixes them up is understood. */
+static void accept_underscores(char **argv)
+{
+	for (; *argv; argv++)
+		for (char *c = *argv; !strncmp(*argv, "--", 2) && *c && *c != '='; c++)
+			if (*c == '_')
+				*c = '-';
 }
 
 static int parse_options(int argc, char **argv, struct options *ret_options)
@@ -144,10 +157,11 @@ static int parse_options(int argc, char **argv, struct options *ret_options)
 	memcpy(rows, own, sizeof(own));
 	memcpy(rows + wr_array_size(own), table.rows, CONF_N * sizeof(rows[0]));
 	opterr = 0;
+	accept_underscores(argv + 1);
 	while ((opt = getopt_long(argc, argv, ":i:c:s:w:hV", rows, NULL)) != -1) {
-		int status = opt == '?' || opt == ':'
-				     ? bad_option(&ret_options->conf, argv[optind - 1], opt == ':')
-				     : take_option(ret_options, opt, &table);
+		int status = opt == '?' || opt == ':' ? bad_option(&ret_options->conf, rows,
+								   argv[optind - 1], opt == ':')
+						      : take_option(ret_options, opt, &table);
 
 		if (status)
 			return status;
@@ -207,9 +221,12 @@ static void on_signal(struct wr_watch *watch, uint32_t events)
 
 	(void)events;
 	while (read(r->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo != SIGHUP)
+		if (info.ssi_signo != SIGHUP) {
 			r->must_stop = true;
-		else if (wr_mirror_resync(r->weir->mirror))
+			continue;
+		}
+		wr_log(&r->log, WR_LOG_INFO, "SIGHUP: comparing the tables with the kernel's");
+		if (wr_mirror_resync(r->weir->mirror))
 			wr_log(&r->log, WR_LOG_WARN,
 			       "comparing the tables with the kernel's failed; is tried again");
 	}
@@ -249,10 +266,13 @@ static void say_ready(const struct router *r)
 	for (unsigned i = 0; i < n_ports; i++)
 		n_transit += weir->ports[i].transit;
 	if (!n_transit)
-		snprintf(what, sizeof(what), "the kernel forwards as before");
+		snprintf(what, sizeof(what), "the kernel forwards everything");
+	else if (n_transit == n_ports)
+		snprintf(what, sizeof(what), "forwarding on %s",
+			 n_ports == 1 ? "the one interface" : "all interfaces");
 	else
-		snprintf(what, sizeof(what), "forwarding on %u of %u interface%s", n_transit,
-			 n_ports, n_ports == 1 ? "" : "s");
+		snprintf(what, sizeof(what), "forwarding on %u of %u interfaces", n_transit,
+			 n_ports);
 	wr_notify("READY=1");
 	wr_log(&r->log, WR_LOG_INFO, "ready: %s, %" PRIu64 " routes; ask with 'weir -s %s'", what,
 	       (uint64_t)wr_mirror_stats(weir->mirror).n_routes, weir->conf.socket);

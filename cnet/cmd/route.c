@@ -379,6 +379,9 @@ static bool is_any_transit(const struct weir *weir)
 	return n_transit || !n_ports;
 }
 
+static const char special_address[] =
+	"multicast, broadcast and reserved addresses are the kernel's";
+
 /* What decides before the route does, too. */
 static struct verdict judge_destination(const struct weir *weir, const struct mirror_route *route,
 					struct ip4 addr)
@@ -386,7 +389,7 @@ static struct verdict judge_destination(const struct weir *weir, const struct mi
 	struct verdict v = judge(weir, route, &addr);
 
 	if (route->type == RTN_UNICAST && ip4_is_special(addr))
-		return by_kernel("multicast, broadcast and reserved addresses are the kernel's");
+		return by_kernel(special_address);
 	if (v.via_weir && !is_any_transit(weir))
 		return by_kernel("the kernel forwards on all interfaces: see 'weir status'");
 	return v;
@@ -405,7 +408,9 @@ static json_t *make_answer(const struct weir *weir, struct ip4 addr)
 	struct verdict v;
 
 	if (!is_found) {
-		v = by_kernel("no route: the kernel answers network unreachable");
+		v = by_kernel(ip4_is_special(addr)
+				      ? special_address
+				      : "no route: the kernel answers network unreachable");
 		json_object_set_new(row, "dst", wr_cmd_ip4(addr));
 		json_object_set_new(row, "error", json_string("network unreachable"));
 		json_object_set_new(row, "flags", json_array());

@@ -90,16 +90,16 @@ static json_t *make_port(const struct weir *weir, unsigned port_idx, struct sums
 	json_object_set_new(row, "rx_bytes", wr_cmd_count(own.rx_bytes));
 	json_object_set_new(row, "tx_pkts", wr_cmd_count(own.tx_pkts));
 	json_object_set_new(row, "tx_bytes", wr_cmd_count(own.tx_bytes));
-	json_object_set_new(row, "tx_full", wr_cmd_count(own.tx_full));
-	json_object_set_new(row, "tx_kicks", wr_cmd_count(own.tx_kicks));
-	json_object_set_new(row, "tx_errors", wr_cmd_count(own.tx_errors));
-	json_object_set_new(row, "rx_no_frames", wr_cmd_count(own.rx_no_frames));
-	json_object_set_new(row, "rx_stale", wr_cmd_count(own.rx_stale));
-	json_object_set_new(row, "rx_bad", wr_cmd_count(own.rx_bad));
 	json_object_set_new(row, "punted", wr_cmd_count(punt.tx_pkts));
 	json_object_set_new(
 		row, "dropped",
 		wr_cmd_count(n_port_drops(weir, port_idx) + own.tx_full + punt.tx_full));
+	json_object_set_new(row, "tx_full", wr_cmd_count(own.tx_full));
+	json_object_set_new(row, "tx_errors", wr_cmd_count(own.tx_errors));
+	json_object_set_new(row, "rx_no_frames", wr_cmd_count(own.rx_no_frames));
+	json_object_set_new(row, "rx_stale", wr_cmd_count(own.rx_stale));
+	json_object_set_new(row, "rx_bad", wr_cmd_count(own.rx_bad));
+	json_object_set_new(row, "tx_kicks", wr_cmd_count(own.tx_kicks));
 	json_object_set_new(row, "verdicts", make_verdicts(sp->steer));
 	json_object_set_new(row, "facts", make_facts(sp->port));
 	return row;

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "lib/graph/graph.h"
 
+#include "lib/base/alloc.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 struct graph *wr_graph_create(const struct graph_table *table)
 {
-	struct graph *g = calloc(1, sizeof(*g) + table->n_nodes * sizeof(g->vectors[0]));
+	struct graph *g = wr_alloc_lines(sizeof(*g) + table->n_nodes * sizeof(g->vectors[0]));
 
 	if (!g)
 		return NULL;
 	g->table = table;
-	g->edge_counts = calloc(table->n_edges, sizeof(*g->edge_counts));
-	g->node_vectors = calloc(table->n_nodes, sizeof(*g->node_vectors));
+	g->edge_counts = wr_alloc_lines(table->n_edges * sizeof(*g->edge_counts));
+	g->node_vectors = wr_alloc_lines(table->n_nodes * sizeof(*g->node_vectors));
 	if (!g->edge_counts || !g->node_vectors) {
 		wr_graph_free(g);
 		return NULL;

@@ -387,7 +387,7 @@ static int mend_redirect(struct nl_sock *sock, const struct tap_port *tp)
 	return rc < 0 ? rc : add_redirect(sock, tp->port.ifindex, tp->served_ifindex);
 }
 
-/* --- its link, as it should be ------------------------------------------------------------------- */
+/* --- its link, as it should be ---------------------------------------------------------------- */
 
 static void see_link(void *arg, const struct nlmsghdr *h)
 {

@@ -141,9 +141,11 @@ int wr_steer_busy(const struct steer_port *p, const struct steer_attached *a, st
 	const char *name = a->name[0] ? a->name : "?", *ifname = p->ifname;
 
 	if (a->found == STEER_FOUND_OURS)
-		return wr_err(err, -EBUSY,
-			      "%s: another Weir process holds it (program id %u); stop that first",
-			      ifname, a->prog_id);
+		return wr_err(
+			err, -EBUSY,
+			"%s: another Weir process holds it (program id %u): stop that first, or "
+			"if none runs, 'weir detach' removes what it has left",
+			ifname, a->prog_id);
 	if (a->found == STEER_FOUND_DISPATCHER)
 		return wr_err(
 			err, -EBUSY,
@@ -159,6 +161,43 @@ int wr_steer_busy(const struct steer_port *p, const struct steer_attached *a, st
 }
 
 /* --- make way */
+
+/* The link that holds a program, or -errno. Its pin may be out of sight: `ip netns exec` shows
+ * another /sys. */
+static int find_link(uint32_t ifindex, uint32_t prog_id)
+{
+	uint32_t id = 0;
+
+	while (bpf_link_get_next_id(id, &id) == 0) {
+		struct bpf_link_info info = {};
+		uint32_t n = sizeof(info);
+		int fd = bpf_link_get_fd_by_id(id);
+
+		if (fd < 0)
+			continue;
+		if (bpf_obj_get_info_by_fd(fd, &info, &n) == 0 && info.type == BPF_LINK_TYPE_XDP &&
+		    info.prog_id == prog_id && info.xdp.ifindex == ifindex)
+			return fd;
+		close(fd);
+	}
+	return -ENOENT;
+}
+
+/* 1, 0 if none of ours was there, or -errno. No living process may have it. */
+static int remove_by_link(uint32_t ifindex)
+{
+	struct steer_attached a;
+	int code = wr_steer_query(ifindex, &a), fd;
+
+	if (code || a.found != STEER_FOUND_OURS)
+		return code;
+	fd = find_link(ifindex, a.prog_id);
+	if (fd < 0)
+		return -EBUSY;
+	code = bpf_link_detach(fd);
+	close(fd);
+	return code ? code : 1;
+}
 
 /*
  * Removes our own program from where it sits alone: 1, 0 if there was none to remove, or -errno.
@@ -349,6 +388,8 @@ static int remove_all(uint32_t ifindex)
 	struct steer_attached a;
 	int n = remove_own(ifindex), n_shared = 0;
 
+	if (n == -EBUSY)
+		n = remove_by_link(ifindex);
 	if (wr_steer_query(ifindex, &a) == 0 && a.found == STEER_FOUND_DISPATCHER)
 		n_shared = wr_steer_share_remove(ifindex);
 	if (n < 0 && n_shared <= 0)
@@ -389,6 +430,7 @@ int wr_steer_detach_leftovers(void (*each)(void *arg, const char *ifname), void 
 
 	if (!all)
 		return wr_err(err, -errno, "cannot list the interfaces: %s", strerror(errno));
+	wr_steer_share_silence();
 	remove_dead_pins();
 	for (struct if_nameindex *i = all; i->if_index; i++) {
 		int code = is_living(i->if_index) ? 0 : remove_all(i->if_index);

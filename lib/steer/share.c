@@ -30,6 +30,7 @@ static int silent(enum libxdp_print_level level, const char *fmt, va_list ap)
 void wr_steer_share_silence(void)
 {
 	libxdp_set_print(silent);
+	libbpf_set_print(NULL);
 }
 
 static enum xdp_attach_mode libxdp_mode(enum steer_mode mode)

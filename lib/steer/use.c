@@ -24,7 +24,7 @@
 
 enum {
 	BUFFER_BYTES = 4096,
-	/* The queue of a process that was killed is free only so much later (measured: 12-37 ms). */
+	/* The queue of a killed process is free only so much later (measured: 12-37 ms). */
 	LINGER_MS = 200,
 	PAUSE_MS = 10,
 };

@@ -10,6 +10,4 @@ N_ROUTES=$(quick 100000 1000000)
 table fib - "The IPv4 table with $N_ROUTES routes, times in ns a lookup; dir-24-8 is what DPDK and VPP use"
 progress "  fib: $N_ROUTES routes"
 taskset -c "$CPU_DUT" "$BENCH_BIN/fib4" "$N_ROUTES" >$T/fib
-while IFS= read -r line; do
-	record text fib "$line"
-done <$T/fib
+text fib $T/fib

@@ -77,6 +77,11 @@ for kind in "${kinds[@]}"; do
 		done
 	done
 done
-note "forward-split-10000" "\`split\`: generator on CPU $CPU_GEN, what forwards, and the sink, on CPU $CPU_DUT. For weir and raw the driver's receive side is on the generator's CPU, for kernel and xdp in a NAPI thread on CPU $CPU_DUT. raw spins."
-note "forward-one-10000" "\`one\`: everything on CPU $CPU_DUT, generator and sink included (0.2 to 0.4 us a frame). raw sleeps in poll()."
-note "forward-one-10000" "seen: \`routed\` is TTL - 1, right checksum and MAC address; \`bridged\` is what raw does. by kernel: share of weir's frames that the kernel forwarded because the heartbeat was late."
+many=forward-split-10000
+note $many "\`split\`: generator on CPU $CPU_GEN; what forwards, and the sink, on CPU $CPU_DUT."
+note $many "For weir and raw the driver's receive side is on the generator's CPU, for kernel and xdp"
+note $many "in a NAPI thread on CPU $CPU_DUT. raw spins."
+many=forward-one-10000
+note $many "\`one\`: everything on CPU $CPU_DUT, generator and sink included. raw sleeps in poll()."
+note $many "seen: \`routed\` is TTL - 1, right checksum and MAC address; \`bridged\` is what raw does."
+note $many "by kernel: share of weir's frames that the kernel forwarded, the heartbeat being late."

@@ -7,6 +7,7 @@
 #     table NAME METRIC TITLE [REFERENCE...]   rows are compared with these rows by METRIC
 #     note NAME TEXT                           a line below the table
 #     sample NAME ROW ROUND METRIC=VALUE...    one measurement
+#     text NAME FILE                           lines as they are
 #     quick A B                                A if QUICK=1, else B
 #
 # Rounds go over all rows before the next begins, so that other work on the machine hits all alike;
@@ -28,6 +29,7 @@ fi
 need taskset renice ethtool
 BENCH_BIN=${NET_BIN%/net}/bench
 BENCH_BPF=$TOP/build/gen
+# shellcheck disable=SC2034
 CPU_GEN=0 CPU_DUT=1
 
 # Nice counts within a session only: run gives each section one of its own.
@@ -37,12 +39,13 @@ fi
 renice -n -20 -p $$ >/dev/null
 
 # There is no process namespace to die with.
-trap 'status=$?; end_jobs; finish $status' EXIT
+trap 'end_all $?' EXIT
 
-end_jobs() {
+end_all() {
 	local pids
 	mapfile -t pids < <(jobs -p)
 	((${#pids[@]} == 0)) || kill -KILL "${pids[@]}" 2>/dev/null || true
+	finish "$1"
 }
 
 quick() {
@@ -66,6 +69,13 @@ table() {
 
 note() {
 	record note "$1" "$2"
+}
+
+text() {
+	local line
+	while IFS= read -r line; do
+		record text "$1" "$line"
+	done <"$2"
 }
 
 sample() {
@@ -116,10 +126,12 @@ napi_on() {
 napi_place() {
 	local threaded=1 pid
 	[ "$3" != inline ] || threaded=0
+	# /sys shows the namespace in which it was mounted.
 	# shellcheck disable=SC2016
-	on "$1" unshare --mount sh -c 'mount -t sysfs sysfs /sys && echo "$2" >"/sys/class/net/$1/threaded"' - "$2" "$threaded"
+	on "$1" unshare --mount sh -c 'mount -t sysfs sysfs /sys && echo "$2" >"$1"' - \
+		"/sys/class/net/$2/threaded" "$threaded"
 	[ "$threaded" = 1 ] || return 0
-	for pid in $(pgrep "^napi/$2-"); do
+	for pid in $(pgrep "^napi/$2-" || true); do
 		taskset -pc "$3" "$pid"
 		renice -n -20 -p "$pid"
 	done
@@ -137,11 +149,8 @@ dut_start() {
 		taskset -apc "$CPU_DUT" "${WEIR_PID[dut]}"
 		;;
 	raw | raw-poll)
-		local sleeps=()
-		[ "$DUT" = raw ] || sleeps=(-p)
-		spawn raw dut taskset -c "$CPU_DUT" "$BENCH_BIN/raw" "${sleeps[@]}" "$IN" "$OUT"
-		RAW_PID=$!
-		wait_for 5 "raw forwards" has_xdp "$OUT"
+		raw_spawn
+		wait_for 5 "raw forwards" raw_forwards
 		;;
 	xdp)
 		local ifname
@@ -150,6 +159,19 @@ dut_start() {
 		done
 		;;
 	esac
+}
+
+raw_spawn() {
+	local sleeps=()
+	[ "$DUT" = raw ] || sleeps=(-p)
+	spawn raw dut taskset -c "$CPU_DUT" "$BENCH_BIN/raw" "${sleeps[@]}" "$IN" "$OUT"
+	RAW_PID=$!
+}
+
+# A queue is free only some time after its last user has ended: then another try.
+raw_forwards() {
+	kill -0 "$RAW_PID" 2>/dev/null || raw_spawn
+	has_xdp "$OUT"
 }
 
 has_xdp() {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The least that a forwarder on AF_XDP can do: two ports, one memory; what comes in on one leaves by
- * the other with its MAC addresses swapped. What a router does beyond this is its own cost.
+ * The least that a forwarder on AF_XDP can do: two ports, one memory; what comes in on one leaves
+ * by the other with its MAC addresses swapped. What a router does beyond this is its own cost.
  *
  *   raw [-p] IFNAME IFNAME     -p sleeps in poll() while there is nothing, else it spins
  */

@@ -14,7 +14,7 @@ spawn iperf3 sink taskset -c "$CPU_DUT" iperf3 -s
 wait_for 5 "iperf3" on gen iperf3 -c 10.0.2.2 -n 1K
 
 table tcp Gbit/s "TCP through the router, one connection" kernel
-note tcp "A veth with an XDP program gets no segmentation offload from its peer: with Weir the packets are 1514 bytes, with the kernel alone up to 64 KiB. That is the whole price of XDP on a virtual interface; a NIC cuts segments itself."
+note tcp "A veth with an XDP program gets no segmentation offload from its peer: with Weir the packets are 1514 bytes, with the kernel alone up to 64 KiB."
 table tcp-mtu Gbit/s "The same without segmentation offload: packets of 1514 bytes for both" kernel
 
 # tcp TABLE ROUND DUT

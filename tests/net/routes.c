@@ -39,7 +39,8 @@ enum {
 	ASK_AT_ONCE = 200,
 	WORDS_AT_ONCE = 2000,
 	TEXT_BYTES = 600,
-	SETTLE_S = 30,
+	SETTLE_PAUSE_MS = 5,
+	MAX_SETTLE_TRIES = 30 * 1000 / SETTLE_PAUSE_MS,
 	ASK_MS = 20000,
 	RCVBUF_BYTES = 16 << 20,
 	MAX_COMPLAINTS = 10,
@@ -560,19 +561,16 @@ static const char *weir_refusal(json_t *row, const char *type)
 	return strstr(string_of(row, "why", ""), "dropped, as") ? "blackhole" : NULL;
 }
 
+/* What does not parse differs from the kernel's. */
 static void add_weir_prefix(struct text *text, const char *route)
 {
 	char addr[INET_ADDRSTRLEN] = "0.0.0.0";
+	unsigned len = strcmp(route, "default") != 0 ? 32 : 0;
 	struct in_addr in = {0};
-	unsigned len = 32;
 
-	if (strcmp(route, "default") != 0) {
-		/* NOLINTNEXTLINE(cert-err34-c): what does not parse differs from the kernel's */
-		sscanf(route, "%15[0-9.]/%u", addr, &len);
+	/* NOLINTNEXTLINE(cert-err34-c) */
+	if (len && sscanf(route, "%15[0-9.]/%u", addr, &len) >= 1)
 		inet_pton(AF_INET, addr, &in);
-	} else {
-		len = 0;
-	}
 	add(text, " %08x/%u", ntohl(in.s_addr), len);
 }
 
@@ -703,10 +701,10 @@ static bool is_settled(struct test *t)
 
 static void settle(struct test *t)
 {
-	const struct timespec pause = {.tv_nsec = 5000000};
+	const struct timespec pause = {.tv_nsec = SETTLE_PAUSE_MS * 1000000L};
 
 	for (unsigned i = 0; !is_settled(t); i++) {
-		if (i * pause.tv_nsec / 1000000 > SETTLE_S * 1000) {
+		if (i == MAX_SETTLE_TRIES) {
 			fprintf(stderr, "routes: the router does not settle\n");
 			exit(1);
 		}

@@ -529,8 +529,8 @@ static void unfinished_checksums_are_finished_on_virtual_ports(void **state)
 	}
 }
 
-/* A way out whose port is being closed: the kernel, which still has the interface, gets the packet as
- * it came. */
+/* A way out whose port is being closed: the kernel, which still has the interface, gets the packet
+ * as it came. */
 static void without_a_port_the_kernel_forwards(void **state)
 {
 	struct world *w = world_create(NULL, false);

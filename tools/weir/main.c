@@ -33,7 +33,7 @@ static const struct {
 #include "cnet/commands.def"
 #undef COMMAND
 	{"detach", "",
-	 "remove XDP programs that a killed weir-router has left (no daemon may run)"},
+	 "remove XDP programs that killed weir-routers have left; the living keep theirs"},
 };
 
 static const char usage[] =
@@ -174,11 +174,14 @@ static void add_detached(void *arg, const char *ifname)
 
 static int detach(const struct options *o)
 {
-	int rc = refuse_to_detach(o);
 	struct wr_err err = {""};
 	json_t *list;
 	char *text;
+	int rc;
 
+	if (geteuid())
+		return complain("detach changes interfaces: run it as root", EXIT_REFUSED);
+	rc = refuse_to_detach(o);
 	if (rc)
 		return rc;
 	list = json_array();

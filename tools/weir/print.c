@@ -11,6 +11,7 @@ enum { MAX_COLUMNS = 64, INDENT = 4, MAX_DEPTH = 8, MIN_WIDTH = 60 };
 struct column {
 	char name[48];
 	size_t width;
+	size_t n_cells; /* that are not empty */
 	bool is_text;   /* left aligned */
 	bool is_used;   /* some row has something to show */
 	bool is_zero;   /* all rows have 0 or nothing */
@@ -30,6 +31,7 @@ struct table {
 	unsigned width; /* of a line, if possible */
 	struct column columns[MAX_COLUMNS];
 	size_t n_columns;
+	size_t n_rows;
 };
 
 typedef void each_row(void *arg, const json_t *row);
@@ -203,7 +205,9 @@ static void measure(void *arg, const json_t *row)
 		c->is_text |= !json_is_number(v);
 		c->is_zero &= json_is_number(v) && json_number_value(v) == 0;
 		c->is_used = true;
+		c->n_cells++;
 	}
+	t->n_rows++;
 }
 
 static struct column *last_in_line(struct table *t)
@@ -224,23 +228,27 @@ static size_t width_of_line(const struct table *t)
 	return width - 2;
 }
 
-/* A sentence at the end may run on beyond the line if it begins well before its end. */
+/* A sentence at the end may run on beyond the line if it begins well before its end, or is the
+ * exception. */
 static bool is_fitting(struct table *t)
 {
 	const struct column *last = last_in_line(t);
-	size_t width = width_of_line(t);
+	size_t width = width_of_line(t), start = width - (last ? last->width : 0);
 
-	return width <= t->width || (last->is_text && width - last->width <= t->width * 4 / 5);
+	if (!last || width <= t->width)
+		return true;
+	return last->is_text &&
+	       (start <= t->width * 4 / 5 || (start <= t->width && last->n_cells * 2 <= t->n_rows));
 }
 
 /* Makes lines of at most t->width: columns that have nothing but zeros go first, the last of them
  * before the others; then the last columns are folded below the row. The first one stays. */
 static void fit(struct table *t)
 {
-	for (size_t i = t->n_columns; i-- && last_in_line(t) && !is_fitting(t);)
+	for (size_t i = t->n_columns; i-- && !is_fitting(t);)
 		if (t->columns[i].is_zero)
 			t->columns[i].is_used = false;
-	for (size_t i = t->n_columns; i-- > 1 && last_in_line(t) && !is_fitting(t);)
+	for (size_t i = t->n_columns; i-- > 1 && !is_fitting(t);)
 		t->columns[i].is_folded = true;
 }
 
@@ -418,7 +426,8 @@ static size_t print_time(const char *key, const json_t *v, char *buf, size_t n)
 	else if (value < 86400)
 		snprintf(buf, n, "%d h %d min", (int)value / 3600, (int)value % 3600 / 60);
 	else
-		snprintf(buf, n, "%lld d %d h", (long long)value / 86400, (int)(value % 86400) / 3600);
+		snprintf(buf, n, "%lld d %d h", (long long)value / 86400,
+			 (int)(value % 86400) / 3600);
 	return len - 2;
 }
 
@@ -477,8 +486,7 @@ int print_for_people(FILE *file, const char *text, size_t n, unsigned width)
 		width = MIN_WIDTH;
 
 	if (at < n && text[at] == '[')
-		return print_table(file, &(struct rows){.text = text + at, .n = n - at}, 0,
-				   width);
+		return print_table(file, &(struct rows){.text = text + at, .n = n - at}, 0, width);
 	v = json_loadb(text, n, JSON_DECODE_ANY, NULL);
 	if (!v)
 		return -1;

@@ -217,7 +217,8 @@ static void bad_files(void **state)
 	bad_line(longer, sizeof(longer), ":1: longer than 510 bytes, or not text");
 	wr_conf_init(&c);
 	assert_int_equal(wr_conf_load(&c, "/nonexistent", &err), -ENOENT);
-	assert_string_equal(err.text, "/nonexistent: cannot read settings from it: No such file or directory");
+	assert_string_equal(
+		err.text, "/nonexistent: cannot read settings from it: No such file or directory");
 	assert_int_equal(wr_conf_load(&c, "/", &err), -EISDIR);
 	assert_int_equal(wr_conf_load(&c, "/dev/zero", &err), -EINVAL);
 }

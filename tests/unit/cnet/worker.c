@@ -133,6 +133,75 @@ static void ports_and_tables_change_under_traffic(void **state)
 	world_free(w);
 }
 
+/* Law 5 of the design, with a clock that stands still unless told: while packets have come within
+ * spin_ns it does not sleep, and then it sleeps and does nothing. */
+struct hand_clock {
+	struct wr_clock clock;
+	uint64_t now_ns;
+};
+
+static uint64_t hand_now(const struct wr_clock *clock)
+{
+	const struct hand_clock *hand = (const struct hand_clock *)clock; /* its first member */
+
+	return __atomic_load_n(&hand->now_ns, __ATOMIC_RELAXED);
+}
+
+static void read_turns(struct worker *w, void *arg)
+{
+	uint64_t *counts = arg;
+
+	counts[0] = w->n_turns;
+	counts[1] = w->n_sleeps;
+}
+
+static void it_spins_when_busy_and_sleeps_when_idle(void **state)
+{
+	struct hand_clock hand = {.clock.now_ns = hand_now, .now_ns = WR_NS_PER_S};
+	uint64_t busy[2] = {0}, idle[2], later[2];
+	struct world *w = threaded_world();
+
+	(void)state;
+	w->worker->clock = &hand.clock;
+	assert_int_equal(wr_worker_start(w->worker), 0);
+	for (unsigned i = 0; i < 5000 && busy[0] < 10000; i++)
+		wr_worker_call(w->worker, read_turns, busy);
+	assert_true(busy[0] >= 10000);
+	assert_int_equal(busy[1], 0);
+	__atomic_store_n(&hand.now_ns, hand.now_ns + w->worker->conf.spin_ns + 1, __ATOMIC_RELAXED);
+	for (unsigned us = 0; load_beat(w) != STEER_ASLEEP; us += 100) {
+		assert_true(us < 1000000);
+		usleep(100);
+	}
+	wr_worker_call(w->worker, read_turns, idle);
+	usleep(300000);
+	wr_worker_call(w->worker, read_turns, later);
+	/* The calls themselves wake it, and it wakes once a second. */
+	assert_in_range(later[0] - idle[0], 0, 6);
+	assert_true(later[1] > 0);
+	wr_worker_stop(w->worker);
+	world_free(w);
+}
+
+/* Law 6: what a worker writes lies in cache lines of its own. */
+static void workers_share_no_cache_line(void **state)
+{
+	struct world *w = world_create(NULL, false);
+	const struct worker *worker = w->worker;
+	const void *const blocks[] = {worker,
+				      worker->graph,
+				      worker->graph->edge_counts,
+				      worker->graph->node_vectors,
+				      worker->port_edge_counts[0],
+				      &w->port[0]->queues[0]->counters};
+
+	(void)state;
+	for (unsigned i = 0; i < wr_array_size(blocks); i++)
+		assert_int_equal((uintptr_t)blocks[i] % WR_CACHE_LINE, 0);
+	static_assert(sizeof(struct port_queue) % WR_CACHE_LINE == 0, "whole lines");
+	world_free(w);
+}
+
 /* A rate is never exceeded over a second, and never kept from what is due. */
 static void a_limit_is_exact(void **state)
 {
@@ -167,6 +236,8 @@ int main(void)
 		cmocka_unit_test(calls_run_with_and_without_a_thread),
 		cmocka_unit_test(a_sleeper_says_so_and_is_woken_by_a_packet),
 		cmocka_unit_test(ports_and_tables_change_under_traffic),
+		cmocka_unit_test(it_spins_when_busy_and_sleeps_when_idle),
+		cmocka_unit_test(workers_share_no_cache_line),
 		cmocka_unit_test(a_limit_is_exact),
 	};
 

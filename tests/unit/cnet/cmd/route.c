@@ -210,10 +210,10 @@ static void verdicts(void **state)
 
 	put_nexthop(f, FIB_NH_LOCAL, &(struct nexthop){.type = NH_LOCAL});
 	put_nexthop(f, FIB_NH_REJECT, &(struct nexthop){.type = NH_REJECT});
-	put_route("10.4.0.0", 16, FIB_NH_LOCAL);
-	verdict_is(f, "10.4.0.1", false, "for this host, broadcast or multicast");
-	put_route("10.5.0.0", 16, FIB_NH_REJECT);
-	verdict_is(f, "10.5.0.1", false, "the kernel answers that it is unreachable");
+	put_route("10.4.0.0", 16, FIB_NH_LOCAL)->type = RTN_LOCAL;
+	verdict_is(f, "10.4.0.1", false, "for this host");
+	put_route("10.5.0.0", 16, FIB_NH_REJECT)->type = RTN_PROHIBIT;
+	verdict_is(f, "10.5.0.1", false, "the kernel answers that it is prohibited");
 	put_route("10.6.0.0", 16, 11)->why_kernel = "tunnel";
 	verdict_is(f, "10.6.0.1", false, "tunnel");
 	put_route("10.7.0.0", 16, FIB_MAX_NH);
@@ -234,6 +234,23 @@ static void not_in_use(void **state)
 	json_decref(json);
 }
 
+/* What no route decides: a kind of destination, and transit that is off everywhere. */
+static void before_the_route(void **state)
+{
+	struct fixture *f = *state;
+
+	put_nexthop(f, FIB_NH_BLACKHOLE, &(struct nexthop){.type = NH_BLACKHOLE});
+	put_route("0.0.0.0", 0, FIB_NH_BLACKHOLE);
+	verdict_is(f, "10.1.0.1", true, "dropped, as the route says");
+	verdict_is(f, "224.0.0.5", false,
+		   "multicast, broadcast and reserved addresses are the kernel's");
+	verdict_is(f, "255.255.255.255", false,
+		   "multicast, broadcast and reserved addresses are the kernel's");
+	f->weir.ports[0].transit = false;
+	verdict_is(f, "10.1.0.1", false,
+		   "the kernel forwards on all interfaces: see 'weir status'");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -243,6 +260,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(own_address, setup, teardown),
 		cmocka_unit_test_setup_teardown(verdicts, setup, teardown),
 		cmocka_unit_test_setup_teardown(not_in_use, setup, teardown),
+		cmocka_unit_test_setup_teardown(before_the_route, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -49,33 +49,48 @@ static void tables(void **state)
 
 static void wide_tables(void **state)
 {
-	static const char row[] = "[{\"name\":\"eth0\",\"zero\":0,\"some_counter\":5,\"none\":0,"
-				  "\"another_counter\":77,\"a_third_counter\":0,"
-				  "\"mode\":\"native zero-copy, and more\",\"last_counter\":1234567},"
-				  "{\"name\":\"eth1\",\"a_third_counter\":3,\"last_counter\":0}]";
+	static const char rows[] =
+		"[{\"name\":\"eth0\",\"zero\":0,\"some_counter\":5,\"none\":0,"
+		"\"another_counter\":77,\"a_third_counter\":0,\"mode\":\"native zero-copy\","
+		"\"last_counter\":1234567},"
+		"{\"name\":\"eth1\",\"a_third_counter\":3,\"mode\":\"generic\",\"last_counter\":0}]";
+	static const char sentence[] =
+		"a sentence that is longer than the line, which has sixty columns";
+	char json[256], lines[256];
 
 	(void)state;
-	/* Columns of zeros go, the last first, then the last ones are folded; zeros are not. */
-	shows(row, "name  zero  some_counter  another_counter  a_third_counter  "
-		   "mode                        last_counter\n"
-		   "eth0     0             5               77                0  "
-		   "native zero-copy, and more       1234567\n"
-		   "eth1                                                     3"
-		   "                                        0\n");
-	shows_in(60, row,
+	/* Columns of zeros go, the last of them first; then the last columns are folded. */
+	shows_in(95, rows,
+		 "name  zero  some_counter  another_counter  a_third_counter  mode              "
+		 "last_counter\n"
+		 "eth0     0             5               77                0  native zero-copy  "
+		 "     1234567\n"
+		 "eth1                                                     3  generic           "
+		 "           0\n");
+	shows_in(60, rows,
 		 "name  some_counter  another_counter  a_third_counter\n"
 		 "eth0             5               77                0\n"
-		 "      mode native zero-copy, and more  last_counter 1234567\n"
-		 "eth1                                               3\n");
-	/* A sentence at the end runs on if it begins early enough. */
-	shows_in(60, "[{\"a\":1,\"why\":\"a sentence that is longer than the line, which has sixty columns\"}]",
-		 "a  why\n1  a sentence that is longer than the line, which has sixty columns\n");
+		 "      mode native zero-copy  last_counter 1234567\n"
+		 "eth1                                               3\n"
+		 "      mode generic\n");
+	/* A sentence at the end runs on if it begins early, or is the exception. */
+	snprintf(json, sizeof(json), "[{\"a\":1,\"why\":\"%s\"}]", sentence);
+	snprintf(lines, sizeof(lines), "a  why\n1  %s\n", sentence);
+	shows_in(60, json, lines);
+	snprintf(json, sizeof(json), "[{\"a\":\"%050d\",\"why\":\"%s\"},{\"a\":\"1\"}]", 7,
+		 sentence);
+	snprintf(lines, sizeof(lines), "%-52swhy\n%050d  %s\n1\n", "a", 7, sentence);
+	shows_in(60, json, lines);
+	snprintf(json, sizeof(json), "[{\"a\":\"%050d\",\"why\":\"%s\"}]", 7, sentence);
+	snprintf(lines, sizeof(lines), "a\n%050d\n      why %s\n", 7, sentence);
+	shows_in(60, json, lines);
 }
 
 static void times(void **state)
 {
 	(void)state;
-	shows("{\"uptime_s\":59,\"last_sync_ns\":1500000}", "uptime:       59 s\nlast_sync:    1.5 ms\n");
+	shows("{\"uptime_s\":59,\"last_sync_ns\":1500000}",
+	      "uptime:       59 s\nlast_sync:    1.5 ms\n");
 	shows("{\"a_s\":3599,\"b_s\":86399,\"c_s\":176400}",
 	      "a:   59 min 59 s\nb:   23 h 59 min\nc:   2 d 1 h\n");
 }
@@ -153,10 +168,10 @@ static void extremes(void **state)
 	json_array_append_new(list, json_integer(1));
 	json_array_append_new(list, json_object());
 	text = json_dumps(list, 0);
-	assert_int_equal(print_for_people(file, text, strlen(text)), 0);
+	assert_int_equal(print_for_people(file, text, strlen(text), 100), 0);
 	free(text);
 	text = json_dumps(wide, 0);
-	assert_int_equal(print_for_people(file, text, strlen(text)), 0);
+	assert_int_equal(print_for_people(file, text, strlen(text), 100), 0);
 	free(text);
 	json_decref(list);
 	fclose(file);
@@ -165,7 +180,8 @@ static void extremes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(tables),   cmocka_unit_test(wide_tables), cmocka_unit_test(times), cmocka_unit_test(nested_in_rows),
+		cmocka_unit_test(tables),   cmocka_unit_test(wide_tables),
+		cmocka_unit_test(times),    cmocka_unit_test(nested_in_rows),
 		cmocka_unit_test(objects),  cmocka_unit_test(not_json),
 		cmocka_unit_test(extremes),
 	};
