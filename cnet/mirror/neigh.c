@@ -76,28 +76,30 @@ void wr_neigh_link_changed(struct mirror *m, const struct link *link)
 				set_fib(m, n);
 }
 
-/* Reads and clears what workers wrote. */
-static bool take_used(struct nexthop *nh)
+/* Reads what workers wrote; clears it if it is to `take`. */
+static bool was_used(struct nexthop *nh, bool take)
 {
 	if (!nh || !__atomic_load_n(&nh->used, __ATOMIC_RELAXED))
 		return false;
-	__atomic_store_n(&nh->used, 0, __ATOMIC_RELAXED);
+	if (take)
+		__atomic_store_n(&nh->used, 0, __ATOMIC_RELAXED);
 	return true;
 }
 
-static bool is_any_used(struct mirror *m, const struct neigh *n)
+static bool is_any_used(const struct mirror *m, const struct neigh *n, bool take)
 {
 	const struct hop *hop = m->hops[wr_hop_bucket(n->pub.ifindex, n->pub.addr)];
-	bool is_used = take_used(wr_fib_neigh_lookup(m->conf.fib, n->pub.ifindex, n->pub.addr));
+	bool is_used =
+		was_used(wr_fib_neigh_lookup(m->conf.fib, n->pub.ifindex, n->pub.addr), take);
 
 	for (; hop; hop = hop->next) {
 		if (hop->oif != n->pub.ifindex || !ip4_equal(hop->gateway, n->pub.addr))
 			continue;
 		if (hop->fib_id)
-			is_used |= take_used(m->conf.fib->nh[hop->fib_id]);
+			is_used |= was_used(m->conf.fib->nh[hop->fib_id], take);
 		for (const struct leg *leg = hop->legs; leg; leg = leg->next)
 			if (leg->way->n_legs == 1)
-				is_used |= take_used(m->conf.fib->nh[leg->way->fib_id]);
+				is_used |= was_used(m->conf.fib->nh[leg->way->fib_id], take);
 	}
 	return is_used;
 }
@@ -139,7 +141,7 @@ void wr_neigh_keepalive(struct mirror *m)
 		for (struct neigh *n = m->neighs[i]; n; n = n->next) {
 			if (!is_on_port(m, n))
 				continue;
-			n->pub.is_used = is_any_used(m, n);
+			n->pub.is_used = is_any_used(m, n, true);
 			if (n->pub.is_used && n->pub.state == NUD_STALE)
 				tell_use(m, n);
 		}
@@ -197,7 +199,7 @@ static void update(struct mirror *m, const struct ndmsg *ndm, struct ip4 addr,
 			(uint16_t)~VALID_STATES; /* valid without a MAC address: no Ethernet */
 	publish(m, n, was_valid, old_mac);
 	if (n->pub.state == NUD_STALE && is_on_port(m, n) &&
-	    (is_any_used(m, n) || n->pub.is_used)) {
+	    (is_any_used(m, n, true) || n->pub.is_used)) {
 		n->pub.is_used = true;
 		tell_use(m, n);
 	}
@@ -292,6 +294,10 @@ void wr_mirror_each_neigh(const struct mirror *m,
 			  void (*each)(void *arg, const struct mirror_neigh *), void *arg)
 {
 	for (unsigned i = 0; i < NEIGH_BUCKETS; i++)
-		for (const struct neigh *n = m->neighs[i]; n; n = n->next)
-			each(arg, &n->pub);
+		for (const struct neigh *n = m->neighs[i]; n; n = n->next) {
+			struct mirror_neigh now = n->pub;
+
+			now.is_used |= is_any_used(m, n, false);
+			each(arg, &now);
+		}
 }
