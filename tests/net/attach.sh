@@ -9,16 +9,7 @@
 . "$(dirname "$0")/lib.sh"
 need xdp-loader tcpdump
 
-ns a b
-router r
-link a eth0 r eth0
-link b eth0 r eth1
-addr a eth0 10.0.1.2/24
-addr r eth0 10.0.1.1/24
-addr r eth1 10.0.2.1/24
-addr b eth0 10.0.2.2/24
-on a ip route add default via 10.0.1.1
-on b ip route add default via 10.0.2.1
+one_router
 
 # refused STATUS PATTERN OPTIONS...: it ends with this status and says this.
 refused() {

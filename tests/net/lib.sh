@@ -254,6 +254,22 @@ addr() {
 	done
 }
 
+# one_router [MTU MTU]: the least network there is.
+#
+#     a ---- eth0 r eth1 ---- b       10.0.1.0/24 at a, 10.0.2.0/24 at b, .1 is r
+one_router() {
+	ns a b
+	router r
+	link a eth0 r eth0 mtu "${1:-1500}"
+	link b eth0 r eth1 mtu "${2:-1500}"
+	addr a eth0 10.0.1.2/24
+	addr r eth0 10.0.1.1/24
+	addr r eth1 10.0.2.1/24
+	addr b eth0 10.0.2.2/24
+	on a ip route add default via 10.0.1.1
+	on b ip route add default via 10.0.2.1
+}
+
 # Starts a command in a namespace in the background; its output goes to $T/LOG.log, its pid into $!.
 spawn() {
 	local log=$1 name=$2

@@ -23,24 +23,11 @@ transfer() {
 	check "$2 got the same bytes" cmp $T/blob $T/got
 }
 
-network() {
-	ns a b
-	router r
-	link a eth0 r eth0 mtu "$1"
-	link b eth0 r eth1 mtu "$2"
-	addr a eth0 10.0.1.2/24
-	addr r eth0 10.0.1.1/24
-	addr r eth1 10.0.2.1/24
-	addr b eth0 10.0.2.2/24
-	on a ip route add default via 10.0.1.1
-	on b ip route add default via 10.0.2.1
-}
-
 for mode in native generic; do
 	for mtus in "1500 1500" "9000 9000" "9000 1500"; do
 		echo "--- $mode, MTU $mtus"
 		# shellcheck disable=SC2086
-		network $mtus
+		one_router $mtus
 		weir_start r -i eth0 -i eth1 --xdp-mode $mode
 		expect_eq "mode" "$mode" "$(weir r -j link show | jq -r '.[0].xdp')"
 		transfer a b 10.0.2.2
