@@ -67,6 +67,8 @@ struct packet {
 
 static_assert(sizeof(struct packet) == WR_CACHE_LINE, "one cache line a packet");
 
+struct ring_port;
+
 struct umem {
 	uint8_t *base; /* page aligned; huge pages where there are any */
 	struct packet *packets;
@@ -76,6 +78,7 @@ struct umem {
 	bool is_huge;
 	int memfd; /* the memory, so that another process can map it */
 	struct umem_depot *depot;
+	struct ring_port *rings; /* wires with one end free, by name: lib/port/ring.c */
 };
 
 struct umem_conf {

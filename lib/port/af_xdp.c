@@ -21,7 +21,7 @@
  * when the socket is closed is what goes back to the depot. Frames for receiving (fill + rx) are at
  * most rx_descs, frames for sending (tx + completion) at most tx_descs.
  */
-#include "lib/port/port.h"
+#include "lib/port/spec.h"
 #include "lib/sys/ethtool.h"
 
 #include <errno.h>
@@ -1013,3 +1013,43 @@ uint32_t wr_port_af_xdp_frames_per_queue(const struct af_xdp_conf *conf)
 {
 	return conf->rx_descs + conf->tx_descs;
 }
+
+/* --- its string ------------------------------------------------------------------------------- */
+
+static const struct port_option af_xdp_options[] = {
+	[AF_XDP_OPT_MODE] = {.name = "mode",
+			     .words = "auto|native|generic",
+			     .text = "how the XDP program is attached"},
+	[AF_XDP_OPT_COPY] = {.name = "copy",
+			     .words = "auto|on",
+			     .text = "on: no zero-copy, although the driver has it"},
+	[AF_XDP_OPT_QUEUES] = {.name = "queues",
+			       .max = WR_MAX_QUEUES,
+			       .text = "receive queues to take, the first ones; 0: all"},
+	[AF_XDP_OPT_DESCS] = {.name = "descs",
+			      .fallback = 2048,
+			      .min = MIN_DESCS,
+			      .max = MAX_DESCS,
+			      .is_power_of_two = true,
+			      .text = "size of each receive and transmit ring"},
+};
+
+static uint32_t af_xdp_max_frames(const struct port_args *args)
+{
+	int n_queues = (int)args->values[AF_XDP_OPT_QUEUES];
+
+	if (!n_queues)
+		n_queues = wr_ethtool_n_rx_queues(args->names[0]);
+	return n_queues > 0 ? (uint32_t)n_queues * 2 * args->values[AF_XDP_OPT_DESCS] : 0;
+}
+
+const struct port_driver wr_port_af_xdp_driver = {
+	.scheme = "af_xdp",
+	.names = "INTERFACE",
+	.text = "an interface of the kernel, by an XDP program and AF_XDP sockets",
+	.min_names = 1,
+	.max_names = 1,
+	.n_options = wr_array_size(af_xdp_options),
+	.options = af_xdp_options,
+	.max_frames = af_xdp_max_frames,
+};

@@ -27,6 +27,9 @@ enum port_flags {
 	PORT_MERGED = 1 << 1,
 	/* Packets of more than one buffer can be neither received nor sent. */
 	PORT_ONE_BUFFER = 1 << 2,
+	/* Takes packets with PKT_CSUM_PARTIAL: who receives them finishes the checksum, or need
+	 * not. */
+	PORT_TX_CSUM = 1 << 3,
 };
 
 /* Written by the queue's worker, read by anyone (relaxed). */
@@ -93,6 +96,10 @@ struct port {
 	uint8_t port_idx; /* its slot in the stack, set by the stack */
 	uint8_t flags;    /* enum port_flags */
 	uint16_t n_queues;
+	/* The station's own address. The owner sets it; a driver without a link layer (tun) has its
+	 * packets come to this address. */
+	struct mac mac;
+	uint32_t max_frame_bytes; /* longer ones can be neither received nor sent; 0: no limit */
 	const char *mode; /* "native zero-copy", "native copy", "generic copy"; static string */
 	struct port_queue *queues[WR_MAX_QUEUES];
 };
@@ -165,12 +172,20 @@ uint32_t wr_port_punt_tap_ifindex(const struct port *);
 
 /*
  * A pair of ports of one process: what one sends the other receives, in order, frames passed
- * without a copy. The simulator's wire, and the tests' and fuzzer's. Each queue holds up to
- * `n_descs` packets; beyond that tx() drops and counts. fd() is an eventfd, so workers may sleep on
- * it. Both ends share `umem`.
+ * without a copy. The simulator's wire, the tests' and fuzzer's, and what leads from one worker to
+ * another. Each queue holds up to `n_descs` packets; beyond that tx() drops and counts. fd() is an
+ * eventfd, so workers may sleep on it. Both ends share `umem`.
  */
-int wr_port_ring_open_pair(struct umem *, const char *name_a, const char *name_b, uint16_t n_queues,
-			   uint32_t n_descs, struct port **ret_a, struct port **ret_b,
-			   struct wr_err *);
+struct ring_conf {
+	const char *name_a, *name_b;
+	uint16_t n_queues;
+	uint32_t n_descs;
+	/* Between workers of one stack: flags, rx_port and what the nodes have found out go along
+	 * with the packet. On a wire nothing does. */
+	bool keeps_metadata;
+};
+
+int wr_port_ring_open_pair(struct umem *, const struct ring_conf *, struct port **ret_a,
+			   struct port **ret_b, struct wr_err *);
 
 #endif

@@ -11,8 +11,12 @@
  *
  * The wire belongs to both ends and goes with the second one. A packet sent to an end that is
  * closed is refused.
+ *
+ * By name: the first to open "ring:NAME" makes the wire and gets one end. The other end waits in the
+ * UMEM's list until somebody opens the same name; what is sent to it meanwhile is kept, up to the
+ * ring's size. It goes with the first end if nobody came.
  */
-#include "lib/port/port.h"
+#include "lib/port/spec.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -44,6 +48,7 @@ struct wire {
 	uint32_t n_descs, mask;
 	uint16_t n_queues;
 	uint8_t n_ends;
+	bool keeps_metadata;
 	struct direction directions[]; /* [2 * queue + end that receives] */
 };
 
@@ -56,6 +61,8 @@ struct ring_queue {
 struct ring_port {
 	struct port port;
 	struct wire *wire;
+	struct ring_port *peer; /* the other end, as long as it waits in the UMEM's list */
+	struct ring_port *next_waiting;
 	struct ring_queue queues[];
 };
 
@@ -118,8 +125,10 @@ static unsigned ring_rx(struct port_queue *q, struct packet **ret_pkts, unsigned
 
 		if (!pkt)
 			break;
-		pkt->flags = 0; /* metadata does not travel on a wire */
-		pkt->rx_port = q->port->port_idx;
+		if (wr_likely(!r->wire->keeps_metadata)) {
+			pkt->flags = 0;
+			pkt->rx_port = q->port->port_idx;
+		}
 		n_bytes += pkt->len;
 		ret_pkts[n] = pkt;
 	}
@@ -238,9 +247,21 @@ static void free_wire(struct wire *wire)
 	free(wire);
 }
 
-static void ring_close(struct port *port)
+/* `rp` is in the list. */
+static void leave_list(struct ring_port *rp)
 {
-	struct ring_port *rp = (struct ring_port *)port;
+	struct ring_port **p = &rp->wire->umem->rings;
+
+	while (*p != rp)
+		p = &(*p)->next_waiting;
+	*p = rp->next_waiting;
+	rp->peer->peer = NULL;
+	rp->peer = NULL;
+}
+
+static void close_end(struct ring_port *rp)
+{
+	struct port *port = &rp->port;
 
 	for (unsigned i = 0; i < port->n_queues; i++) {
 		struct direction *in = rp->queues[i].in;
@@ -258,6 +279,18 @@ static void ring_close(struct port *port)
 		free_wire(rp->wire);
 	}
 	free(rp);
+}
+
+static void ring_close(struct port *port)
+{
+	struct ring_port *rp = (struct ring_port *)port;
+	struct ring_port *other = rp->peer;
+
+	if (other) { /* nobody came for it */
+		leave_list(other);
+		close_end(other);
+	}
+	close_end(rp);
 }
 
 static const struct port_ops ring_ops = {
@@ -328,29 +361,113 @@ static struct ring_port *new_end(struct wire *wire, const char *name, unsigned e
 	return rp;
 }
 
-int wr_port_ring_open_pair(struct umem *umem, const char *name_a, const char *name_b,
-			   uint16_t n_queues, uint32_t n_descs, struct port **ret_a,
+int wr_port_ring_open_pair(struct umem *umem, const struct ring_conf *conf, struct port **ret_a,
 			   struct port **ret_b, struct wr_err *err)
 {
 	struct ring_port *a, *b;
 	struct wire *wire;
 
-	if (!n_queues || n_queues > WR_MAX_QUEUES || !n_descs || n_descs > MAX_RING_DESCS)
+	if (!conf->n_queues || conf->n_queues > WR_MAX_QUEUES || !conf->n_descs ||
+	    conf->n_descs > MAX_RING_DESCS)
 		return wr_err(err, -EINVAL, "%s: %u queues of %u packets: 1 to %u, of 1 to %u",
-			      name_a, n_queues, n_descs, WR_MAX_QUEUES, MAX_RING_DESCS);
-	wire = new_wire(umem, n_queues, n_descs);
+			      conf->name_a, conf->n_queues, conf->n_descs, WR_MAX_QUEUES,
+			      MAX_RING_DESCS);
+	wire = new_wire(umem, conf->n_queues, conf->n_descs);
 	if (!wire)
-		return wr_err(err, -ENOMEM, "%s: out of memory", name_a);
-	a = new_end(wire, name_a, 0);
-	b = new_end(wire, name_b, 1);
+		return wr_err(err, -ENOMEM, "%s: out of memory", conf->name_a);
+	wire->keeps_metadata = conf->keeps_metadata;
+	a = new_end(wire, conf->name_a, 0);
+	b = new_end(wire, conf->name_b, 1);
 	if (!a || !b) {
 		free(a);
 		free(b);
 		free_wire(wire);
-		return wr_err(err, -ENOMEM, "%s: out of memory", name_a);
+		return wr_err(err, -ENOMEM, "%s: out of memory", conf->name_a);
 	}
 	wire->n_ends = 2;
 	*ret_a = &a->port;
 	*ret_b = &b->port;
 	return 0;
 }
+
+/* --- by name ---------------------------------------------------------------------------------- */
+
+enum { OPT_QUEUES, OPT_DESCS };
+
+static const struct port_option ring_options[] = {
+	[OPT_QUEUES] = {.name = "queues",
+			.fallback = 1,
+			.min = 1,
+			.max = WR_MAX_QUEUES,
+			.text = "queues of each end"},
+	[OPT_DESCS] = {.name = "descs",
+		       .fallback = 1024,
+		       .min = 1,
+		       .max = MAX_RING_DESCS,
+		       .text = "packets that a queue holds"},
+};
+
+/* The second end of the wire. What it says of sizes must be what they are. */
+static int take_waiting(struct ring_port *rp, const struct port_args *args, struct port **ret_port,
+			struct wr_err *err)
+{
+	const struct wire *wire = rp->wire;
+
+	if ((args->is_given[OPT_QUEUES] && args->values[OPT_QUEUES] != wire->n_queues) ||
+	    (args->is_given[OPT_DESCS] && args->values[OPT_DESCS] != wire->n_descs))
+		return wr_err(
+			err, -EINVAL,
+			"%.100s: the other end has queues=%u,descs=%u: say the same or nothing",
+			args->text, wire->n_queues, wire->n_descs);
+	leave_list(rp);
+	*ret_port = &rp->port;
+	return 0;
+}
+
+static int ring_open(struct umem *umem, const struct port_args *args, struct port **ret_port,
+		     struct wr_err *err)
+{
+	const struct ring_conf conf = {
+		.name_a = args->names[0],
+		.name_b = args->names[0],
+		.n_queues = (uint16_t)args->values[OPT_QUEUES],
+		.n_descs = args->values[OPT_DESCS],
+	};
+	struct port *other;
+	struct ring_port *rp;
+	int rc;
+
+	for (rp = umem->rings; rp; rp = rp->next_waiting)
+		if (!strcmp(rp->port.name, args->names[0]))
+			return take_waiting(rp, args, ret_port, err);
+	if (strlen(args->names[0]) >= sizeof(rp->port.name))
+		return wr_err(err, -EINVAL, "%.100s: the name is longer than %zu characters",
+			      args->text, sizeof(rp->port.name) - 1);
+	rc = wr_port_ring_open_pair(umem, &conf, ret_port, &other, err);
+	if (rc < 0)
+		return rc;
+	rp = (struct ring_port *)other;
+	rp->peer = (struct ring_port *)*ret_port;
+	rp->peer->peer = rp;
+	rp->next_waiting = umem->rings;
+	umem->rings = rp;
+	return 0;
+}
+
+/* Both ends: who opens the second finds room in the UMEM all the same. */
+static uint32_t ring_max_frames(const struct port_args *args)
+{
+	return args->values[OPT_QUEUES] * args->values[OPT_DESCS];
+}
+
+const struct port_driver wr_port_ring_driver = {
+	.scheme = "ring",
+	.names = "NAME",
+	.text = "a wire in memory: who opens the same name next, in the same process, has its other end",
+	.min_names = 1,
+	.max_names = 1,
+	.n_options = wr_array_size(ring_options),
+	.options = ring_options,
+	.open = ring_open,
+	.max_frames = ring_max_frames,
+};

@@ -95,13 +95,14 @@ static inline struct fib_iface world_iface(unsigned wire)
 static inline void world_add_port(struct world *w, unsigned i, bool is_virtual)
 {
 	struct fib_iface iface = world_iface(i);
+	struct ring_conf wire = {
+		.name_a = "port", .name_b = "wire", .n_queues = 1, .n_descs = WORLD_DESCS};
+	struct ring_conf way_back = {
+		.name_a = "punt", .name_b = "kernel", .n_queues = 1, .n_descs = WORLD_DESCS};
 
-	assert_int_equal(wr_port_ring_open_pair(w->umem, "port", "wire", 1, WORLD_DESCS,
-						&w->port[i], &w->wire[i], NULL),
-			 0);
-	assert_int_equal(wr_port_ring_open_pair(w->umem, "punt", "kernel", 1, WORLD_DESCS,
-						&w->punt[i], &w->kernel[i], NULL),
-			 0);
+	assert_int_equal(wr_port_ring_open_pair(w->umem, &wire, &w->port[i], &w->wire[i], NULL), 0);
+	assert_int_equal(
+		wr_port_ring_open_pair(w->umem, &way_back, &w->punt[i], &w->kernel[i], NULL), 0);
 	w->port[i]->port_idx = (uint8_t)i;
 	w->port[i]->flags = is_virtual ? PORT_VIRTUAL : 0;
 	w->punt[i]->port_idx = (uint8_t)i;

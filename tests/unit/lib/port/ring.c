@@ -20,11 +20,13 @@ struct fixture {
 static int setup(void **state)
 {
 	const struct umem_conf conf = {.n_frames = N_FRAMES, .frame_bytes = 2048};
+	const struct ring_conf ring = {
+		.name_a = "a", .name_b = "b", .n_queues = 2, .n_descs = N_DESCS};
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	*state = f;
 	if (!f || wr_umem_create(&conf, &f->umem, NULL) ||
-	    wr_port_ring_open_pair(f->umem, "a", "b", 2, N_DESCS, &f->ends[0], &f->ends[1], NULL))
+	    wr_port_ring_open_pair(f->umem, &ring, &f->ends[0], &f->ends[1], NULL))
 		return -1;
 	for (unsigned i = 0; i < 2; i++) {
 		wr_pool_init(&f->pools[i], f->umem);
@@ -248,10 +250,88 @@ static void impossible_rings_are_a_sentence(void **state)
 	struct fixture *f = *state;
 	struct wr_err err = {""};
 	struct port *a = NULL, *b = NULL;
+	const struct ring_conf no_queue = {.name_a = "x", .name_b = "y", .n_descs = 8};
+	const struct ring_conf no_room = {.name_a = "x", .name_b = "y", .n_queues = 1};
 
-	assert_int_equal(wr_port_ring_open_pair(f->umem, "x", "y", 0, 8, &a, &b, &err), -EINVAL);
-	assert_int_equal(wr_port_ring_open_pair(f->umem, "x", "y", 1, 0, &a, &b, &err), -EINVAL);
+	assert_int_equal(wr_port_ring_open_pair(f->umem, &no_queue, &a, &b, &err), -EINVAL);
+	assert_int_equal(wr_port_ring_open_pair(f->umem, &no_room, &a, &b, &err), -EINVAL);
 	assert_memory_equal(err.text, "x: 1 queues of 0 packets", 24);
+}
+
+static struct port *open_named(struct fixture *f, const char *text)
+{
+	struct port_args args;
+	struct port *port = NULL;
+
+	assert_int_equal(wr_port_parse(text, &args, NULL), 0);
+	assert_int_equal(wr_port_open(f->umem, &args, &port, NULL), 0);
+	return port;
+}
+
+static void two_who_open_one_name_are_connected(void **state)
+{
+	struct fixture *f = *state;
+	struct port *a = open_named(f, "ring:x,descs=8");
+	struct port *other = open_named(f, "ring:y"); /* nobody comes for its other end */
+	struct port *b = open_named(f, "ring:x");
+	struct port *third;
+	struct packet *pkt, *got;
+
+	a->queues[0]->pool = &f->pools[0];
+	b->queues[0]->pool = &f->pools[1];
+	assert_int_equal(wr_pool_get(&f->pools[0], &pkt, 1), 1);
+	pkt->flags = PKT_CSUM_PARTIAL;
+	wr_port_tx(a->queues[0], &pkt, 1);
+	a->ops->flush(a->queues[0]);
+	assert_int_equal(wr_port_rx(b->queues[0], &got, 1), 1);
+	assert_ptr_equal(got, pkt);
+	assert_int_equal(got->flags, 0);
+	wr_packet_free(&f->pools[1], got);
+	third = open_named(f, "ring:x"); /* a wire of its own */
+	a->ops->close(a);
+	b->ops->close(b);
+	third->ops->close(third);
+	other->ops->close(other);
+	assert_null(f->umem->rings);
+}
+
+static void the_second_end_cannot_have_other_sizes(void **state)
+{
+	struct fixture *f = *state;
+	struct port *a = open_named(f, "ring:x,descs=8"), *b = NULL;
+	struct port_args args;
+	struct wr_err err = {""};
+
+	assert_int_equal(wr_port_parse("ring:x,descs=16", &args, NULL), 0);
+	assert_int_equal(wr_port_open(f->umem, &args, &b, &err), -EINVAL);
+	assert_string_equal(err.text, "ring:x,descs=16: the other end has queues=1,descs=8: "
+				      "say the same or nothing");
+	a->ops->close(a);
+	assert_null(f->umem->rings);
+}
+
+static void between_workers_metadata_goes_along(void **state)
+{
+	struct fixture *f = *state;
+	const struct ring_conf conf = {
+		.name_a = "a", .name_b = "b", .n_queues = 1, .n_descs = 8, .keeps_metadata = true};
+	struct port *a, *b;
+	struct packet *pkt, *got;
+
+	assert_int_equal(wr_port_ring_open_pair(f->umem, &conf, &a, &b, NULL), 0);
+	a->queues[0]->pool = &f->pools[0];
+	b->queues[0]->pool = &f->pools[1];
+	assert_int_equal(wr_pool_get(&f->pools[0], &pkt, 1), 1);
+	pkt->flags = PKT_CSUM_PARTIAL;
+	pkt->rx_port = 42;
+	wr_port_tx(a->queues[0], &pkt, 1);
+	a->ops->flush(a->queues[0]);
+	assert_int_equal(wr_port_rx(b->queues[0], &got, 1), 1);
+	assert_int_equal(got->flags, PKT_CSUM_PARTIAL);
+	assert_int_equal(got->rx_port, 42);
+	wr_packet_free(&f->pools[1], got);
+	a->ops->close(a);
+	b->ops->close(b);
 }
 
 int main(void)
@@ -266,6 +346,9 @@ int main(void)
 		TEST(a_closed_end_refuses),
 		TEST(a_sleeping_receiver_misses_nothing),
 		TEST(impossible_rings_are_a_sentence),
+		TEST(two_who_open_one_name_are_connected),
+		TEST(the_second_end_cannot_have_other_sizes),
+		TEST(between_workers_metadata_goes_along),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
