@@ -21,6 +21,7 @@ variant := $(strip $(if $(SAN),$(SAN)) $(if $(findstring clang,$(CC)),clang))
 B := build$(if $(variant),/$(subst $() $(),-,$(variant)))
 
 PKGS := libxdp libbpf libnl-3.0 liburcu-qsbr jansson
+VERSION := $(shell sed -n 's/^\#define WEIR_VERSION "\(.*\)"/\1/p' cnet/version.h)
 WARN := -Wall -Wextra -Wshadow -Wundef -Wvla -Wformat=2 -Wwrite-strings -Wcast-qual -Wpointer-arith \
 	-Wmissing-prototypes -Wstrict-prototypes -Wimplicit-fallthrough -Wnull-dereference \
 	-Wframe-larger-than=4096
@@ -33,7 +34,7 @@ san_warn := $(if $(SAN),-Wno-frame-larger-than -Wno-null-dereference)
 # A failed assertion of cmocka's does not return, which gcc's flow analysis does not know.
 test_warn := -Wno-null-dereference
 
-CPPFLAGS += -I. -I$(B) -Ibuild/gen -D_GNU_SOURCE
+CPPFLAGS += -I. -I$(B) -Ibuild/gen -Ibuild/include -D_GNU_SOURCE
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=gnu11 $(WARN) $(if $(WERROR),-Werror) $(san_warn) $(CFLAGS) $(san_flags) -fno-strict-aliasing \
 	$(shell pkg-config --cflags $(PKGS) 2>/dev/null)
@@ -42,6 +43,9 @@ LDFLAGS += $(san_flags)
 
 LIB_SRC := $(wildcard lib/*/*.c cnet/*.c cnet/*/*.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/obj/%.o)
+# Programs as a user of the library writes them: one file, the installed headers.
+EXAMPLES := l2fwd
+PUBLIC_HEADERS := $(addprefix build/include/weir/,port.h)
 ROUTER_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(wildcard apps/router/*.c))
 WEIR_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tools/weir/*.c))
 BPF_SRC := $(wildcard bpf/*.bpf.c)
@@ -60,7 +64,7 @@ FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=build/fuzz/%)
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-all: $(B)/bin/weir-router $(B)/bin/weir
+all: $(B)/bin/weir-router $(B)/bin/weir $(EXAMPLES:%=$(B)/bin/%)
 
 # --- packages: asked for by what must work on a fresh machine, never by plain `make` --------------------------
 
@@ -75,9 +79,14 @@ $(B)/libweir.a: $(LIB_OBJ)
 
 $(B)/bin/weir-router: $(ROUTER_OBJ) $(B)/libweir.a
 $(B)/bin/weir: $(WEIR_OBJ) $(B)/libweir.a
+$(EXAMPLES:%=$(B)/bin/%): $(B)/bin/%: $(B)/obj/apps/%/main.o $(B)/libweir.a
+$(EXAMPLES:%=$(B)/obj/apps/%/main.o): $(PUBLIC_HEADERS)
 $(B)/bin/%:
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+build/include/weir/%.h: cnet/%.h
+	$(Q)mkdir -p $(@D) && cp $< $@
 
 $(B)/obj/%.o: %.c $(SKELS) Makefile
 	$(call say,CC,$<)
@@ -156,6 +165,11 @@ format:
 install: all
 	install -D -m 755 $(B)/bin/weir-router $(DESTDIR)$(PREFIX)/sbin/weir-router
 	install -D -m 755 $(B)/bin/weir $(DESTDIR)$(PREFIX)/bin/weir
+	install -D -m 644 $(B)/libweir.a $(DESTDIR)$(PREFIX)/lib/libweir.a
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include/weir $(PUBLIC_HEADERS)
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	sed -e 's,@PREFIX@,$(PREFIX),' -e 's,@VERSION@,$(VERSION),' -e 's,@PKGS@,$(PKGS),' deploy/weir.pc.in \
+		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/weir.pc
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system deploy/systemd/weir-router@.service
 	deploy/man/make.sh $(B)/bin $(B)/man
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(B)/man/weir.8 $(B)/man/weir-router.8

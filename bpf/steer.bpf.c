@@ -87,18 +87,15 @@ static __always_inline uint32_t frame_bytes(struct xdp_md *ctx)
 }
 
 static __always_inline enum steer_verdict other_station(const struct ethhdr *eth,
-							uint16_t *ret_flags)
+							const struct steer_settings *now)
 {
-	struct steer_settings now;
 	const uint16_t *got = (const uint16_t *)eth->h_dest;
-	const uint16_t *own = (const uint16_t *)now.mac;
+	const uint16_t *own = (const uint16_t *)now->mac;
 
 	if (eth->h_proto != bpf_htons(ETH_P_IP))
 		return STEER_OTHER_ETHERTYPE;
-	now.mac_and_flags = settings.mac_and_flags;
 	if (got[0] != own[0] || got[1] != own[1] || got[2] != own[2])
 		return STEER_OTHER_MAC;
-	*ret_flags = now.flags;
 	return STEER_TRANSIT;
 }
 
@@ -251,11 +248,17 @@ static __always_inline enum steer_verdict judge(struct xdp_md *ctx)
 {
 	const struct ethhdr *eth = (const void *)(long)ctx->data;
 	struct frame f = {.end = (const void *)(long)ctx->data_end};
+	struct steer_settings now;
 	enum steer_verdict verdict;
 
+	now.mac_and_flags = settings.mac_and_flags;
+	f.flags = now.flags;
+	if (f.flags & STEER_F_ALL)
+		return frame_bytes(ctx) > settings.max_frame_bytes ? STEER_OVERSIZE
+								   : nobody_there(ctx);
 	if ((const void *)(eth + 1) > f.end)
 		return STEER_OTHER_ETHERTYPE;
-	verdict = other_station(eth, &f.flags);
+	verdict = other_station(eth, &now);
 	if (verdict)
 		return verdict;
 	f.ip = (const void *)(eth + 1);

@@ -22,7 +22,7 @@ typedef __u64 uint64_t;
 
 enum {
 	STEER_MAX_QUEUES = 64,
-	STEER_MAX_WORKERS = 16,
+	STEER_MAX_WORKERS = 64, /* heartbeats: a page of them */
 	STEER_MAX_LOCALS = 65536,
 	STEER_LOCAL_BITS = 4096, /* see steer_local_bit() */
 	STEER_NO_WORKER = 255,   /* in worker_of_queue: nobody serves this queue */
@@ -38,7 +38,7 @@ enum {
  */
 /* clang-format off */
 #define STEER_VERDICTS(V)                                                                          \
-	V(TRANSIT, "to user space", "in transit, taken by Weir")                                   \
+	V(TRANSIT, "to user space", "taken by Weir: in transit, or all that comes (raw I/O)")         \
 	V(OTHER_ETHERTYPE, "to the kernel", "not plain IPv4 (ARP, IPv6, VLAN, LLDP ...)")          \
 	V(OTHER_MAC, "to the kernel", "broadcast, multicast, or another station's MAC address")    \
 	V(BAD_HEADER, "to the kernel", "truncated or malformed IPv4 header")                       \
@@ -67,6 +67,8 @@ enum steer_flags {
 	/* Generic mode: a frame may be several packets, merged by GRO or not yet segmented
 	 * (GSO). */
 	STEER_F_MERGED = 1 << 2,
+	/* Raw packet I/O: every frame that the sockets can take, whatever it is. */
+	STEER_F_ALL = 1 << 3,
 };
 
 /*

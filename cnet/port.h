@@ -26,10 +26,12 @@
  * threads at once, without a lock. weir_io_open() and weir_io_close() are called while no queue is
  * in use; the rest of weir_io_*() may be called by any thread.
  *
- * An interface opened with "af_xdp:" gives all its frames to the program, whatever they are, as
- * long as somebody calls weir_rx() or weir_wait() on its queue; a program that stops calling for
- * longer than `deadline_ms`, and one that ends, leaves them to the kernel. "af_xdp:" needs
- * CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF.
+ * An interface opened with "af_xdp:" gives all frames of a queue to the program, whatever they are,
+ * as long as somebody calls weir_rx() or weir_wait() on it. The frames of a queue that nobody uses,
+ * or not for longer than `deadline_ms`, stay with the kernel, and all of them once the program has
+ * ended. "af_xdp:" needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF. On virtual interfaces in generic
+ * mode a frame may be several packets in one, as local senders hand them to their hardware: switch
+ * that off at the sender (ethtool -K IF tso off gso off).
  *
  * Functions that can fail return 0 or a negative errno, and write one sentence (what was wrong,
  * what to do) into their `struct weir_error` if it is not NULL.
@@ -84,7 +86,7 @@ struct weir_packet {
 
 struct weir_io_options {
 	/* Buffers beyond those that the ports' rings hold when full: as many packets the program
-	 * may keep for itself. 0: 4096. */
+	 * may keep for itself. 0: 1024. */
 	uint32_t n_buffers;
 	uint32_t buffer_bytes; /* 2048 or 4096; 0: 2048. A larger packet takes several. */
 	uint32_t deadline_ms;  /* see above, of af_xdp ports; 0: 100 */
@@ -124,15 +126,15 @@ int weir_io_stats(const struct weir_io *io, unsigned port_idx, struct weir_io_st
 
 /* Up to `max` packets (<= WEIR_BURST) that have come; returns how many. Never waits. */
 unsigned weir_rx(struct weir_queue *queue, struct weir_packet **ret_packets, unsigned max);
-/* Sends all `n` packets (<= WEIR_BURST) in order, and hands them to the kernel or the far end before
- * it returns. With n = 0 it sends what a port that was busy had kept. */
+/* Sends all `n` packets (<= WEIR_BURST) in order, and hands them to the kernel or the far end
+ * before it returns. With n = 0 it sends what a port that was busy had kept. */
 void weir_tx(struct weir_queue *queue, struct weir_packet **packets, unsigned n);
 
 /*
  * Waits until one of the queues has something to receive, or `timeout_ns` nanoseconds have passed
- * (-1: no limit). Returns how many queues have; 0 after the timeout; -EINTR after a signal; -ENOTSUP
- * if none of them can ever have anything (the end of a capture, "null:"). A queue may be returned
- * as ready that turns out to be empty.
+ * (-1: no limit). Returns how many queues have; 0 after the timeout; -EINTR after a signal;
+ * -ENOTSUP if none of them can ever have anything (the end of a capture, "null:"). A queue may be
+ * returned as ready that turns out to be empty.
  */
 int weir_wait(struct weir_queue *const *queues, unsigned n_queues, int64_t timeout_ns);
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "cnet/worker.h"
 
-#include "bpf/steer.h"
 #include "lib/base/alloc.h"
 #include "lib/mem/rcu.h"
 
@@ -32,7 +31,7 @@ int wr_worker_create(const struct worker_conf *conf, struct worker **ret_worker)
 	w->conf = *conf;
 	w->clock = conf->clock;
 	w->fib = conf->fib;
-	w->beat = conf->beat;
+	w->beat = (struct beat){.word = conf->beat, .deadline_ns = conf->deadline_ns};
 	wr_pool_init(&w->pool, conf->umem);
 	for (unsigned i = 0; i < N_EDGES; i++) {
 		const struct graph_edge *edge;
@@ -151,29 +150,15 @@ static void send_outs(struct worker *w)
 		}
 }
 
-/*
- * After a stall longer than the deadline the kernel has been forwarding: what still lies in the
- * rings is older than that and would come out late and reordered. It is thrown away before the
- * heartbeat lets new frames in.
- */
 static void store_beat(struct worker *w)
 {
-	uint64_t stored = w->beat_ns;
-
-	if (!w->beat)
-		return;
-	/* While asleep the XDP program may have started the deadline. */
-	if (stored == STEER_ASLEEP)
-		stored = __atomic_load_n(w->beat, __ATOMIC_RELAXED);
-	if (stored && stored != STEER_ASLEEP && w->now_ns > stored &&
-	    w->now_ns - stored > w->conf.deadline_ns) {
+	if (wr_unlikely(wr_beat_is_stale(&w->beat, w->now_ns))) {
 		w->n_stalls++;
 		for (unsigned i = 0; i < w->n_rx_queues; i++)
 			if (w->queues[i]->port->ops->discard)
 				w->queues[i]->port->ops->discard(w->queues[i]);
 	}
-	w->beat_ns = w->now_ns;
-	__atomic_store_n(w->beat, w->now_ns, __ATOMIC_RELAXED);
+	wr_beat_store(&w->beat, w->now_ns);
 }
 
 unsigned wr_worker_turn(struct worker *w)
@@ -237,20 +222,13 @@ static bool arm_queues(struct worker *w, struct pollfd *fds, unsigned *ret_n)
 	return true;
 }
 
-/*
- * "Asleep" is stored before the rings are looked at for the last time: a frame that the XDP program
- * sends after it saw the store finds a ring that poll() watches; one sent before is seen by arm().
- */
 static void fall_asleep(struct worker *w)
 {
 	struct pollfd fds[1 + wr_array_size(w->queues)];
 	uint64_t n_wakes;
 	unsigned n;
 
-	if (w->beat) {
-		w->beat_ns = STEER_ASLEEP;
-		__atomic_store_n(w->beat, STEER_ASLEEP, __ATOMIC_SEQ_CST);
-	}
+	wr_beat_sleep(&w->beat);
 	if (!arm_queues(w, fds, &n))
 		return;
 	w->n_sleeps++;
@@ -273,8 +251,7 @@ static void *worker_main(void *arg)
 		if (w->now_ns - w->busy_ns > w->conf.spin_ns)
 			fall_asleep(w);
 	}
-	if (w->beat)
-		__atomic_store_n(w->beat, 0, __ATOMIC_RELAXED);
+	wr_beat_end(&w->beat);
 	wr_rcu_unregister();
 	return NULL;
 }

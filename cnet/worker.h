@@ -20,6 +20,7 @@
 #include "cnet/fib/fib.h"
 #include "cnet/nodes.h"
 #include "lib/port/port.h"
+#include "lib/steer/beat.h"
 #include "lib/sys/clock.h"
 
 #include <pthread.h>
@@ -60,11 +61,10 @@ struct worker {
 	/* Read and written every turn. */
 	uint64_t now_ns;
 	uint64_t busy_ns; /* when the last packet came */
-	uint64_t beat_ns; /* last heartbeat stored */
 	const struct wr_clock *clock;
 	struct fib *fib;
 	struct graph *graph;
-	uint64_t *beat;
+	struct beat beat;
 	unsigned n_queues, n_rx_queues;
 	uint8_t port_flags[WR_MAX_PORTS];             /* enum port_flags */
 	struct port_queue *queues[WORKER_MAX_QUEUES]; /* those that it receives from come first */

@@ -9,7 +9,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
-RULES="format includes calls globals width names shellcheck tidy"
+RULES="format includes calls globals width names headers shellcheck tidy"
 JOBS=${JOBS:-2}
 OBJ=${BUILD:-build}/obj
 
@@ -224,6 +224,18 @@ lint_names() {
 			}
 			END { exit n > 0 }' || bad=1
 	done < <(c_files | grep -E '^(lib|cnet)/.*\.c$')
+	return $bad
+}
+
+# What users include: C99 to the letter, C++ too, and each on its own.
+lint_headers() {
+	local header bad=0
+	need clang || return 77
+	for header in $(sed -n 's,^PUBLIC_HEADERS.*weir/\,\(.*\)),\1,p' Makefile); do
+		clang -x c -std=c99 -pedantic -Wall -Wextra -Wshadow -Werror -fsyntax-only "cnet/$header" || bad=1
+		clang -x c++ -std=c++11 -pedantic -Wall -Wextra -Werror -fsyntax-only -nostdinc++ \
+			-Wno-pragma-once-outside-header "cnet/$header" || bad=1
+	done
 	return $bad
 }
 

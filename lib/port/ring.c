@@ -12,9 +12,9 @@
  * The wire belongs to both ends and goes with the second one. A packet sent to an end that is
  * closed is refused.
  *
- * By name: the first to open "ring:NAME" makes the wire and gets one end. The other end waits in the
- * UMEM's list until somebody opens the same name; what is sent to it meanwhile is kept, up to the
- * ring's size. It goes with the first end if nobody came.
+ * By name: the first to open "ring:NAME" makes the wire and gets one end. The other end waits in
+ * the UMEM's list until somebody opens the same name; what is sent to it meanwhile is kept, up to
+ * the ring's size. It goes with the first end if nobody came.
  */
 #include "lib/port/spec.h"
 
@@ -463,7 +463,7 @@ static uint32_t ring_max_frames(const struct port_args *args)
 const struct port_driver wr_port_ring_driver = {
 	.scheme = "ring",
 	.names = "NAME",
-	.text = "a wire in memory: who opens the same name next, in the same process, has its other end",
+	.text = "a wire in memory; who opens the name next, in the same process, has its other end",
 	.min_names = 1,
 	.max_names = 1,
 	.n_options = wr_array_size(ring_options),

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "lib/port/spec.h"
 
+#include "lib/sys/ethtool.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -202,6 +204,27 @@ int wr_port_parse(const char *text, struct port_args *ret_args, struct wr_err *e
 		rc = wr_err(err, -EINVAL, "%.100s: a name is missing: use %s:%s", args->text,
 			    args->driver->scheme, args->driver->names);
 	return rc;
+}
+
+int wr_port_n_queues(const struct port_args *args, struct wr_err *err)
+{
+	const struct port_driver *driver = args->driver;
+	int n_queues;
+
+	for (unsigned i = 0; i < driver->n_options; i++)
+		if (!strcmp(driver->options[i].name, "queues") && args->values[i])
+			return (int)args->values[i];
+	if (driver != &wr_port_af_xdp_driver)
+		return 1;
+	n_queues = wr_ethtool_n_rx_queues(args->names[0]);
+	if (n_queues == -ENODEV)
+		return wr_err(err, n_queues,
+			      "%s: no such interface; 'ip link' lists those there are",
+			      args->names[0]);
+	if (n_queues < 0)
+		return wr_err(err, n_queues, "%s: reading its queues: %s", args->names[0],
+			      strerror(-n_queues));
+	return n_queues < WR_MAX_QUEUES ? n_queues : WR_MAX_QUEUES;
 }
 
 int wr_port_open(struct umem *umem, const struct port_args *args, struct port **ret_port,

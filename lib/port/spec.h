@@ -6,10 +6,10 @@
  *     tap:vnet0                          pcap:in.pcap,out.pcap
  *     ring:wire,descs=512                null:
  *
- * An application is moved from a NIC to a container to a test by another string. Each driver has one
- * row, `struct port_driver`, with a table of the options it takes; reading the string, checking the
- * values and saying what is wrong with them is written once, in spec.c. A text without a colon is
- * the name of an interface: "eth0" is "af_xdp:eth0". Names cannot contain commas.
+ * An application is moved from a NIC to a container to a test by another string. Each driver has
+ * one row, `struct port_driver`, with a table of the options it takes; reading the string, checking
+ * the values and saying what is wrong with them is written once, in spec.c. A text without a colon
+ * is the name of an interface: "eth0" is "af_xdp:eth0". Names cannot contain commas.
  *
  * `dev=NAME` goes with any scheme and is not the driver's: a router's own interface in the kernel
  * for a port that is none (cnet/stack_port.c).
@@ -62,6 +62,9 @@ struct port_args {
 
 /* Reads the string; nothing is opened. -EINVAL with a sentence: what is wrong, what is allowed. */
 int wr_port_parse(const char *text, struct port_args *ret_args, struct wr_err *);
+/* Queues that the port will have: as its option says, or the interface (by its driver) has. -errno
+ * with a sentence if there is no such interface. */
+int wr_port_n_queues(const struct port_args *, struct wr_err *);
 /* Opens what wr_port_parse() has read. */
 int wr_port_open(struct umem *, const struct port_args *, struct port **ret_port, struct wr_err *);
 

@@ -273,7 +273,9 @@ static int attach_mode(struct steer_port *p, enum steer_mode mode)
 		return fd;
 	p->link_fd = fd;
 	p->got = mode;
-	p->is_pinned = wr_steer_pin_save(p->ifindex, fd) == 0;
+	/* Raw I/O has no next start that would take over from this one: its link goes with it. */
+	if (!(p->settings->flags & STEER_F_ALL))
+		p->is_pinned = wr_steer_pin_save(p->ifindex, fd) == 0;
 	return 0;
 }
 

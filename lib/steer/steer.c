@@ -309,7 +309,9 @@ static void init_settings(struct steer_port *p, const struct steer_port_conf *co
 	memset(p->settings->worker_of_queue, STEER_NO_WORKER, sizeof(p->settings->worker_of_queue));
 	p->settings->deadline_ns = conf->deadline_ns;
 	wr_steer_port_set_mtu(p, conf->mtu);
-	store_mac_and_flags(p, &conf->mac, conf->is_virtual ? STEER_F_VIRTUAL : 0);
+	store_mac_and_flags(p, &conf->mac,
+			    (conf->is_virtual ? STEER_F_VIRTUAL : 0) |
+				    (conf->takes_all ? STEER_F_ALL : 0));
 }
 
 int wr_steer_port_set_socket(struct steer_port *p, unsigned queue_idx, unsigned worker_idx,

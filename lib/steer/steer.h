@@ -52,6 +52,7 @@ struct steer_port_conf {
 	struct mac mac;
 	uint32_t mtu;
 	bool is_virtual;
+	bool takes_all; /* raw packet I/O: every frame, no matter whose; TRANSIT means nothing */
 	uint64_t deadline_ns;
 };
 

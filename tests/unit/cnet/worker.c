@@ -20,7 +20,7 @@ static struct world *threaded_world(void)
 	struct world *w = world_create(NULL, false);
 
 	w->worker->clock = wr_clock_monotonic();
-	w->worker->conf.deadline_ns = UINT64_MAX; /* a busy machine is no subject here */
+	w->worker->beat.deadline_ns = UINT64_MAX; /* a busy machine is no subject here */
 	return w;
 }
 

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Raw packet I/O over wires in memory. What AF_XDP, TAP and memif do is in their drivers' tests;
+ * the program on real interfaces in tests/net/raw.sh.
+ */
+#include "cnet/port.c"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static const char *const wire[] = {"ring:x,descs=8", "ring:x"};
+
+static struct weir_io *open_wire(void)
+{
+	struct weir_io *io = NULL;
+
+	assert_int_equal(weir_io_open(wire, 2, NULL, &io, NULL), 0);
+	return io;
+}
+
+/* Free + in flight = total; closes. */
+static void close_balanced(struct weir_io *io)
+{
+	uint32_t n = 0;
+
+	for (unsigned i = 0; i < io->n_ports; i++)
+		for (unsigned k = 0; k < io->ports[i].port->n_queues; k++) {
+			struct port_queue *q = io->ports[i].port->queues[k];
+
+			n += io->ports[i].queues[k].pool.n;
+			n += q->port->ops->n_frames ? q->port->ops->n_frames(q) : 0;
+		}
+	assert_int_equal(n + wr_umem_audit(io->umem), io->umem->n_frames);
+	weir_io_close(io);
+}
+
+static void what_one_sends_the_other_gets(void **state)
+{
+	struct weir_io *io = open_wire();
+	struct weir_queue *a = weir_io_queue(io, 0, 0), *b = weir_io_queue(io, 1, 0);
+	struct weir_packet *sent[2], *got[WEIR_BURST];
+	static uint8_t big[9000], copy[sizeof(big)];
+	struct weir_io_stats stats;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(big); i++)
+		big[i] = (uint8_t)(i * 7);
+	assert_int_equal(weir_packet_get(a, sent, 1), 1);
+	assert_int_equal(weir_packet_headroom(a, sent[0]), 0);
+	assert_int_equal(weir_packet_room(a, sent[0]), 2048);
+	memset(sent[0]->data, 7, 60);
+	sent[0]->len = sent[0]->seg_len = 60;
+	sent[1] = weir_packet_from(a, big, sizeof(big));
+	assert_int_equal(sent[1]->n_segs, 5);
+	weir_tx(a, sent, 2);
+	assert_int_equal(weir_rx(b, got, WEIR_BURST), 2);
+	assert_int_equal(got[0]->len, 60);
+	assert_int_equal(got[1]->len, sizeof(big));
+	assert_int_equal(weir_packet_copy(got[1], copy, sizeof(copy)), sizeof(copy));
+	assert_memory_equal(copy, big, sizeof(big));
+	weir_packet_trim(b, got[1], 100);
+	assert_int_equal(got[1]->n_segs, 1);
+	assert_int_equal(got[1]->seg_len, 100);
+	weir_packet_put(b, got, 2);
+	assert_int_equal(weir_io_stats(io, 0, &stats), 0);
+	assert_int_equal(stats.tx_packets, 2);
+	assert_int_equal(stats.tx_bytes, 60 + sizeof(big));
+	assert_int_equal(weir_io_stats(io, 1, &stats), 0);
+	assert_int_equal(stats.rx_packets, 2);
+	close_balanced(io);
+}
+
+static void a_full_port_takes_and_counts(void **state)
+{
+	struct weir_io *io = open_wire();
+	struct weir_queue *a = weir_io_queue(io, 0, 0);
+	struct weir_packet *sent[20];
+	struct weir_io_stats stats;
+
+	(void)state;
+	assert_int_equal(weir_packet_get(a, sent, 20), 20);
+	for (unsigned i = 0; i < 20; i++)
+		sent[i]->len = sent[i]->seg_len = 60;
+	weir_tx(a, sent, 20);
+	assert_int_equal(weir_io_stats(io, 0, &stats), 0);
+	assert_int_equal(stats.tx_packets, 8);
+	assert_int_equal(stats.tx_full, 12);
+	close_balanced(io);
+}
+
+/* A UDP packet whose checksum the sender left to others: field = sum of the pseudo-header. */
+static struct weir_packet *unfinished(struct weir_queue *q)
+{
+	uint8_t bytes[14 + 20 + 8 + 5] = {[12] = 8, [14] = 0x45};
+	struct ip4_hdr *ip = (struct ip4_hdr *)(bytes + 14);
+	uint16_t sum;
+
+	ip->total_len = be16_from(20 + 8 + 5);
+	ip->ttl = 64;
+	ip->protocol = IP_PROTO_UDP;
+	ip->src = ip4_from(0x0a000001);
+	ip->dst = ip4_from(0x0a000002);
+	memcpy(bytes + 14 + 20 + 8, "hello", 5);
+	sum = wr_l4_pseudo_sum(ip, 8 + 5);
+	memcpy(bytes + 14 + 20 + 6, &sum, sizeof(sum));
+	return weir_packet_from(q, bytes, sizeof(bytes));
+}
+
+static void a_checksum_left_to_hardware_is_finished(void **state)
+{
+	struct weir_io *io = open_wire();
+	struct weir_queue *a = weir_io_queue(io, 0, 0), *b = weir_io_queue(io, 1, 0);
+	struct weir_packet *pkt = unfinished(a), *got[1];
+	const struct ip4_hdr *ip;
+	uint16_t before, after;
+
+	(void)state;
+	/* What comes by a virtual port is recognised ... */
+	b->q->port->flags |= PORT_VIRTUAL;
+	weir_tx(a, &pkt, 1);
+	assert_int_equal(weir_rx(b, got, 1), 1);
+	assert_int_equal(got[0]->flags, WEIR_PACKET_CSUM_PARTIAL);
+	memcpy(&before, got[0]->data + 40, 2);
+	/* ... and finished when it leaves by one whose far end does not know. */
+	weir_tx(b, got, 1);
+	assert_int_equal(weir_rx(a, got, 1), 1);
+	ip = (const struct ip4_hdr *)(got[0]->data + 14);
+	memcpy(&after, got[0]->data + 40, 2);
+	assert_int_not_equal(before, after);
+	assert_int_equal(
+		wr_csum_fold(wr_csum_add(0, got[0]->data + 34, 13) + wr_l4_pseudo_sum(ip, 13)),
+		0xffff);
+	weir_packet_put(a, got, 1);
+	close_balanced(io);
+}
+
+static void waiting_ends_when_something_comes(void **state)
+{
+	struct weir_io *io = open_wire();
+	struct weir_queue *a = weir_io_queue(io, 0, 0), *b = weir_io_queue(io, 1, 0);
+	struct weir_packet *pkt, *got[1];
+
+	(void)state;
+	assert_int_equal(weir_wait(&b, 1, 1000000), 0);
+	assert_int_equal(weir_packet_get(a, &pkt, 1), 1);
+	pkt->len = pkt->seg_len = 60;
+	weir_tx(a, &pkt, 1);
+	assert_int_equal(weir_wait(&b, 1, -1), 1);
+	assert_int_equal(weir_rx(b, got, 1), 1);
+	weir_packet_put(b, got, 1);
+	assert_int_equal(weir_wait(&b, 1, 0), 0);
+	assert_int_equal(weir_wait(&b, 0, 0), -EINVAL);
+	close_balanced(io);
+}
+
+static void what_cannot_be_opened_is_a_sentence(void **state)
+{
+	static const struct {
+		const char *names[2];
+		int rc;
+		const char *sentence;
+	} cases[] = {
+		{{"ring:x", "ring:y,descs=0"},
+		 -EINVAL,
+		 "ring:y,descs=0: descs is 0: use a number from 1 to 1048576"},
+		{{"ring:x", "ring:y,dev=z"}, -EINVAL, "ring:y,dev=z: dev= is for weir-router only"},
+		{{"ring:x", "nosuchif0"},
+		 -ENODEV,
+		 "nosuchif0: no such interface; 'ip link' lists those there are"},
+		{{"ring:x", "bogus:y"}, -EINVAL, NULL},
+	};
+	struct weir_io *io = NULL;
+	struct weir_error error;
+
+	(void)state;
+	for (size_t i = 0; i < wr_array_size(cases); i++) {
+		assert_int_equal(weir_io_open(cases[i].names, 2, NULL, &io, &error), cases[i].rc);
+		if (cases[i].sentence)
+			assert_string_equal(error.text, cases[i].sentence);
+		assert_null(io);
+	}
+	assert_int_equal(weir_io_open(wire, 0, NULL, &io, &error), -EINVAL);
+	assert_string_equal(error.text, "0 ports: 1 to 64 are possible");
+}
+
+static void what_is_not_there_is_said(void **state)
+{
+	struct weir_io *io = open_wire();
+	struct weir_io_stats stats;
+	uint8_t mac[6];
+
+	(void)state;
+	assert_int_equal(weir_io_n_ports(io), 2);
+	assert_int_equal(weir_io_n_queues(io, 1), 1);
+	assert_int_equal(weir_io_n_queues(io, 2), 0);
+	assert_null(weir_io_queue(io, 0, 1));
+	assert_null(weir_io_queue(io, 2, 0));
+	assert_int_equal(weir_io_stats(io, 2, &stats), -ENODEV);
+	assert_int_equal(weir_io_mac(io, 2, mac), -ENODEV);
+	assert_int_equal(weir_io_mac(io, 1, mac), 0);
+	assert_memory_equal(mac, "\2weir\1", 6);
+	assert_string_equal(weir_io_mode(io, 0), "memory");
+	assert_string_equal(weir_io_mode(io, 2), "");
+	close_balanced(io);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test(name)
+	const struct CMUnitTest tests[] = {
+		TEST(what_one_sends_the_other_gets),
+		TEST(a_full_port_takes_and_counts),
+		TEST(a_checksum_left_to_hardware_is_finished),
+		TEST(waiting_ends_when_something_comes),
+		TEST(what_cannot_be_opened_is_a_sentence),
+		TEST(what_is_not_there_is_said),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
