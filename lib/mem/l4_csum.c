@@ -20,32 +20,28 @@ bool wr_l4_is_unfinished(const struct packet *pkt, const struct ip4_hdr *ip)
 	return field == wr_l4_pseudo_sum(ip, (uint16_t)(be16_to(ip->total_len) - IP4_HDR_BYTES));
 }
 
-/* The sum over the packet after its IP header; segments of odd length shift the bytes of those
- * behind. */
-static uint64_t sum_payload(const struct packet *pkt)
+/* Segments of odd length shift the bytes of those behind. */
+uint16_t wr_packet_sum(const struct packet *pkt, uint32_t from)
 {
-	const uint8_t *p = l4_start(pkt);
-	size_t n = pkt->seg_len - (size_t)(p - pkt->data);
 	uint64_t sum = 0;
 	bool is_odd = false;
 
-	for (;;) {
-		uint16_t part = wr_csum_fold(wr_csum_add(0, p, n));
+	for (; pkt; pkt = pkt->next) {
+		uint32_t skipped = from < pkt->seg_len ? from : pkt->seg_len;
+		size_t n = pkt->seg_len - skipped;
+		uint16_t part = wr_csum_fold(wr_csum_add(0, pkt->data + skipped, n));
 
+		from -= skipped;
 		sum += is_odd ? __builtin_bswap16(part) : part;
 		is_odd ^= n & 1;
-		pkt = pkt->next;
-		if (!pkt)
-			return sum;
-		p = pkt->data;
-		n = pkt->seg_len;
 	}
+	return wr_csum_fold(sum);
 }
 
 /* The field holds the pseudo-header's sum, so summing over it as it stands adds just that. */
 void wr_l4_finish(struct packet *pkt, const struct ip4_hdr *ip)
 {
-	uint16_t csum = (uint16_t)~wr_csum_fold(sum_payload(pkt));
+	uint16_t csum = (uint16_t)~wr_packet_sum(pkt, ETH_HDR_BYTES + IP4_HDR_BYTES);
 
 	if (!csum && ip->protocol == IP_PROTO_UDP)
 		csum = 0xffff;

@@ -22,5 +22,7 @@
 bool wr_l4_is_unfinished(const struct packet *, const struct ip4_hdr *);
 /* Finishes it in software. UDP's sum of zero becomes 0xffff (RFC 768). */
 void wr_l4_finish(struct packet *, const struct ip4_hdr *);
+/* The folded sum, not inverted, of the packet's bytes from `from` to its end. */
+uint16_t wr_packet_sum(const struct packet *, uint32_t from);
 
 #endif

@@ -12,10 +12,10 @@
  * is the sending.
  */
 #include "lib/nl/nl.h"
-#include "lib/port/port.h"
+#include "lib/port/tap_dev.h"
+#include "lib/wire/wire.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
@@ -23,7 +23,6 @@
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <linux/tc_act/tc_mirred.h>
-#include <linux/virtio_net.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netlink/attr.h>
@@ -31,22 +30,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 enum {
 	FILTER_PRIORITY = 1,
 	ETHERTYPE_ALL = 3,
-	ETH_BYTES = 14,
-	IP4_PROTOCOL_AT = 9,
-	TCP_CSUM_AT = 16,
-	UDP_CSUM_AT = 6,
-	TCP_OFFSET_AT = 12,
-	TCP_MIN_BYTES = 20,
 	ADDR_GEN_NONE = 1, /* IN6_ADDR_GEN_MODE_NONE */
-	MAX_TAP_MTU =
-		65535 - ETH_BYTES, /* the kernel's; longer packets can be written all the same */
+	MAX_TAP_MTU = 65535 -
+		      ETH_HDR_BYTES, /* the kernel's; longer packets can be written all the same */
 };
 
 struct tap_queue {
@@ -67,81 +58,9 @@ static struct tap_queue *tap_queue(struct port_queue *q)
 	return (struct tap_queue *)q;
 }
 
-/* --- send ------------------------------------------------------------------------------------- */
-
-/* What may be several segments in one: the kernel cuts it when it sends it on. */
-static void describe_segments(const struct packet *pkt, unsigned ip_bytes,
-			      struct virtio_net_hdr *hdr)
-{
-	unsigned tcp_at = ETH_BYTES + ip_bytes;
-	unsigned all = tcp_at + (pkt->data[tcp_at + TCP_OFFSET_AT] >> 4) * 4U;
-
-	if (all < tcp_at + TCP_MIN_BYTES || all > pkt->seg_len || pkt->len - all <= pkt->gso_bytes)
-		return;
-	hdr->gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
-	hdr->gso_size = pkt->gso_bytes;
-	hdr->hdr_len = (uint16_t)all;
-}
-
-/*
- * Says that the L4 checksum is unfinished, in the kernel's words. The node that set the flag has
- * seen plain IPv4 with TCP or UDP; that all of it lies in the first segment is checked again, since
- * the kernel will go by these numbers.
- */
-static void describe_csum(const struct packet *pkt, struct virtio_net_hdr *hdr)
-{
-	const uint8_t *ip4 = pkt->data + ETH_BYTES;
-	unsigned header_bytes, csum_at;
-
-	if (pkt->seg_len < ETH_BYTES + 20)
-		return;
-	header_bytes = (ip4[0] & 15U) * 4U;
-	csum_at = ip4[IP4_PROTOCOL_AT] == IPPROTO_TCP ? TCP_CSUM_AT : UDP_CSUM_AT;
-	if (pkt->seg_len < ETH_BYTES + header_bytes + csum_at + 2)
-		return;
-	hdr->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-	hdr->csum_start = (uint16_t)(ETH_BYTES + header_bytes);
-	hdr->csum_offset = (uint16_t)csum_at;
-	if (csum_at == TCP_CSUM_AT && pkt->gso_bytes)
-		describe_segments(pkt, header_bytes, hdr);
-}
-
-/* 0 or -errno. */
-static int write_packet(int fd, const struct packet *pkt)
-{
-	struct virtio_net_hdr hdr = {0};
-	struct iovec iov[1 + WR_MAX_SEGS] = {{.iov_base = &hdr, .iov_len = sizeof(hdr)}};
-	int n = 1;
-
-	if (pkt->n_segs > WR_MAX_SEGS)
-		return -EMSGSIZE;
-	if (pkt->flags & PKT_CSUM_PARTIAL)
-		describe_csum(pkt, &hdr);
-	for (const struct packet *seg = pkt; seg; seg = seg->next)
-		iov[n++] = (struct iovec){.iov_base = seg->data, .iov_len = seg->seg_len};
-	return writev(fd, iov, n) < 0 ? -errno : 0;
-}
-
 static void tap_tx(struct port_queue *q, struct packet **pkts, unsigned n)
 {
-	uint64_t n_bytes = 0, n_full = 0, n_refused = 0;
-
-	for (unsigned i = 0; i < n; i++) {
-		int rc = write_packet(tap_queue(q)->fd, pkts[i]);
-
-		if (wr_likely(rc != -EAGAIN))
-			n_bytes += pkts[i]->len;
-		n_full += rc == -EAGAIN;
-		n_refused += rc && rc != -EAGAIN;
-		wr_packet_free(q->pool, pkts[i]);
-	}
-	wr_count(&q->counters.tx_kicks, n);
-	wr_count(&q->counters.tx_pkts, n - n_full);
-	wr_count(&q->counters.tx_bytes, n_bytes);
-	if (wr_unlikely(n_full))
-		wr_count(&q->counters.tx_full, n_full);
-	if (wr_unlikely(n_refused))
-		wr_count(&q->counters.tx_errors, n_refused);
+	wr_tap_dev_tx(q, tap_queue(q)->fd, 0, pkts, n);
 }
 
 /* --- what a way out does not do --------------------------------------------------------------- */
@@ -427,21 +346,11 @@ static int mend_link(struct nl_sock *sock, const struct tap_port *tp)
 
 /* --- open ------------------------------------------------------------------------------------- */
 
-/* One more descriptor of the TAP; the first makes it, and finds out whether somebody has it. */
+/* The first descriptor makes the TAP, and finds out whether somebody has it. */
 static int open_queue(struct tap_queue *t, const char *tap_name, bool is_first)
 {
-	struct ifreq ifr = {0};
-	int hdr_bytes = sizeof(struct virtio_net_hdr);
-
-	t->fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (t->fd < 0)
-		return -errno;
-	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%.15s", tap_name);
-	ifr.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE |
-				(is_first ? IFF_TUN_EXCL : 0));
-	if (ioctl(t->fd, TUNSETIFF, &ifr) < 0 || ioctl(t->fd, TUNSETVNETHDRSZ, &hdr_bytes) < 0)
-		return -errno;
-	return 0;
+	return wr_tap_dev_open(tap_name, IFF_TAP | IFF_MULTI_QUEUE | (is_first ? IFF_TUN_EXCL : 0U),
+			       &t->fd);
 }
 
 static int explain_tap(const struct punt_tap_conf *conf, const char *tap_name, int rc,
