@@ -170,6 +170,25 @@ int wr_port_punt_tap_mend(struct port *);
  * serves. */
 uint32_t wr_port_punt_tap_ifindex(const struct port *);
 
+struct tap_conf {
+	const char *ifname;
+	uint16_t n_queues; /* more than one: a persistent device must have been made for several */
+	bool is_tun;
+	/* The kernel may leave TCP and UDP checksums of its packets unfinished. It is told of those
+	 * in what is sent to it in any case. */
+	bool offload_csum;
+};
+
+/*
+ * A wire to the kernel: what it sends by the interface `ifname` rx() returns, what tx() sends it
+ * receives there. The interface is made, and goes with the port, unless it exists and is
+ * persistent. Its kernel side is the operator's: the driver neither brings it up nor gives it
+ * addresses. A TUN has no Ethernet: its packets come to port->mac, and none but IPv4 and IPv6 leave
+ * by it.
+ */
+int wr_port_tap_open(struct umem *, const struct tap_conf *, struct port **ret_port,
+		     struct wr_err *);
+
 /*
  * A pair of ports of one process: what one sends the other receives, in order, frames passed
  * without a copy. The simulator's wire, the tests' and fuzzer's, and what leads from one worker to

@@ -12,6 +12,8 @@
 const struct port_driver *const wr_port_drivers[] = {
 	&wr_port_af_xdp_driver,
 	&wr_port_ring_driver,
+	&wr_port_tap_driver,
+	&wr_port_tun_driver,
 	NULL,
 };
 
@@ -82,16 +84,22 @@ static int take_number(struct port_args *args, const struct port_option *option,
 	return 0;
 }
 
+/* '%' the kernel would take for a place to put a number in. */
+bool wr_port_is_ifname(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n && n < PORT_DEV_BYTES && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
+	       !strpbrk(name, "/:% \t\n\v\f\r");
+}
+
 static int take_dev(struct port_args *args, const char *value, struct wr_err *err)
 {
-	size_t n = strlen(value);
-
-	if (!n || n >= sizeof(args->dev) || !strcmp(value, ".") || !strcmp(value, "..") ||
-	    strpbrk(value, "/: \t%"))
+	if (!wr_port_is_ifname(value))
 		return wr_err(err, -EINVAL,
 			      "%.100s: dev is '%.30s': not a name that an interface can have",
 			      args->text, value);
-	memcpy(args->dev, value, n + 1);
+	memcpy(args->dev, value, strlen(value) + 1);
 	return 0;
 }
 

@@ -68,6 +68,9 @@ int wr_port_n_queues(const struct port_args *, struct wr_err *);
 /* Opens what wr_port_parse() has read. */
 int wr_port_open(struct umem *, const struct port_args *, struct port **ret_port, struct wr_err *);
 
+/* Whether an interface of the kernel can have this name. */
+bool wr_port_is_ifname(const char *name);
+
 /* All drivers, ended by NULL. */
 extern const struct port_driver *const wr_port_drivers[];
 
