@@ -173,6 +173,7 @@ install: all
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system deploy/systemd/weir-router@.service
 	deploy/man/make.sh $(B)/bin $(B)/man
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(B)/man/weir.8 $(B)/man/weir-router.8
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man7 $(B)/man/weir-ports.7
 	install -D -m 644 deploy/completion/weir.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/weir
 
 clean:

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,7 +70,9 @@ union value {
 	const char *string;
 };
 
-static_assert(sizeof(enum conf_xdp_mode) == sizeof(uint32_t), "choices are stored as uint32_t");
+static_assert(sizeof(enum conf_xdp_mode) == sizeof(uint32_t) &&
+		      sizeof(enum conf_spread) == sizeof(uint32_t),
+	      "choices are stored as uint32_t");
 
 static bool needs_power_of_two(const struct row *row)
 {
@@ -196,11 +199,9 @@ static int parse_value(const struct row *row, const char *text, union value *ret
 	return -EINVAL;
 }
 
-static void store(struct conf *conf, const struct row *row, union value value,
-		  enum conf_origin origin)
+/* `field` is the row's place in a struct conf, or memory as large as its largest. */
+static void store_field(char *field, const struct row *row, union value value)
 {
-	char *field = (char *)conf + row->offset;
-
 	switch (row->type) {
 	case TYPE_NUMBER:
 	case TYPE_CHOICE:
@@ -213,18 +214,29 @@ static void store(struct conf *conf, const struct row *row, union value value,
 		snprintf(field, CONF_STRING_BYTES, "%s", value.string);
 		break;
 	}
+}
+
+static void store(struct conf *conf, const struct row *row, union value value,
+		  enum conf_origin origin)
+{
+	store_field((char *)conf + row->offset, row, value);
 	conf->origins[row - rows] = (uint8_t)origin;
+}
+
+static union value default_of(const struct row *row)
+{
+	union value value = {.number = row->number};
+
+	if (row->fallback)
+		parse_value(row, row->fallback, &value, NULL);
+	return value;
 }
 
 void wr_conf_init(struct conf *conf)
 {
 	*conf = (struct conf){0};
 	for (size_t i = 0; i < CONF_N; i++) {
-		union value value = {.number = rows[i].number};
-
-		if (rows[i].fallback)
-			parse_value(&rows[i], rows[i].fallback, &value, NULL);
-		store(conf, &rows[i], value, CONF_FROM_DEFAULT);
+		store(conf, &rows[i], default_of(&rows[i]), CONF_FROM_DEFAULT);
 	}
 }
 
@@ -335,7 +347,7 @@ static bool is_ifname(const char *name)
 {
 	size_t n = strlen(name);
 
-	if (!n || n >= CONF_IFNAME_BYTES || !strcmp(name, ".") || !strcmp(name, ".."))
+	if (!n || n >= IFNAMSIZ || !strcmp(name, ".") || !strcmp(name, ".."))
 		return false;
 	for (size_t i = 0; i < n; i++)
 		if (name[i] == '/' || name[i] == ':' || isspace((unsigned char)name[i]))
@@ -343,31 +355,76 @@ static bool is_ifname(const char *name)
 	return true;
 }
 
-static int add_interface(struct conf *conf, const char *ifname, enum conf_origin origin,
-			 struct wr_err *err)
+/* What is likely to have been meant as a list. */
+static bool looks_like_list(const char *text)
 {
-	if (!*ifname)
+	const char *comma = strchr(text, ',');
+
+	return !strchr(text, ':') && (strpbrk(text, " \t") || (comma && !strchr(comma, '=')));
+}
+
+static int check_port(const char *text, struct port_args *args, struct wr_err *err)
+{
+	int rc;
+
+	if (!*text)
 		return wr_err(err, -EINVAL, "interface: needs the name of one");
-	if (strpbrk(ifname, " \t,"))
+	if (looks_like_list(text))
 		return wr_err(err, -EINVAL,
-			      "interface: '%.40s': name one interface at a time, and repeat",
-			      ifname);
-	if (!is_ifname(ifname))
+			      "interface: '%.40s': name one interface at a time, and repeat", text);
+	rc = wr_port_parse(text, args, err);
+	if (rc)
+		return wr_err_prefix(err, rc, "interface");
+	if (args->driver == &wr_port_af_xdp_driver && !is_ifname(args->names[0]))
 		return wr_err(err, -EINVAL,
 			      "interface: '%.40s' is not a name that an interface can have",
-			      ifname);
-	if (conf->ifnames_origin > origin)
-		return 0;
-	if (conf->ifnames_origin < origin)
-		conf->n_ifnames = 0;
-	for (unsigned i = 0; i < conf->n_ifnames; i++)
-		if (!strcmp(conf->ifnames[i], ifname))
-			return wr_err(err, -EINVAL, "interface: %s is named twice", ifname);
-	if (conf->n_ifnames == WR_MAX_PORTS)
-		return wr_err(err, -E2BIG, "interface: more than %d interfaces", WR_MAX_PORTS);
-	snprintf(conf->ifnames[conf->n_ifnames++], CONF_IFNAME_BYTES, "%s", ifname);
-	conf->ifnames_origin = (uint8_t)origin;
+			      args->names[0]);
 	return 0;
+}
+
+/* A wire in memory has two ends of one name; nothing else can be taken twice. */
+static bool is_same_port(const struct port_args *a, const struct port_args *b)
+{
+	return a->driver == b->driver && a->driver != &wr_port_ring_driver && *a->names[0] &&
+	       !strcmp(a->names[0], b->names[0]);
+}
+
+static int add_interface(struct conf *conf, const char *text, enum conf_origin origin,
+			 struct wr_err *err)
+{
+	struct port_args args, other;
+	const size_t n = strlen(text) + 1;
+	int rc = check_port(text, &args, err);
+
+	if (rc)
+		return rc;
+	if (conf->ports_origin > origin)
+		return 0;
+	if (conf->ports_origin < origin)
+		conf->n_ports = conf->ports_bytes = 0;
+	for (unsigned i = 0; i < conf->n_ports; i++)
+		if (!wr_port_parse(wr_conf_port(conf, i), &other, NULL) &&
+		    is_same_port(&args, &other))
+			return wr_err(err, -EINVAL, "interface: %s is named twice", args.names[0]);
+	if (conf->n_ports == WR_MAX_PORTS)
+		return wr_err(err, -E2BIG, "interface: more than %d interfaces", WR_MAX_PORTS);
+	if (n > sizeof(conf->ports) - conf->ports_bytes)
+		return wr_err(err, -E2BIG, "interface: all of them together are longer than %d",
+			      CONF_PORTS_BYTES);
+	memcpy(conf->ports + conf->ports_bytes, text, n);
+	conf->ports_bytes += (unsigned)n;
+	conf->n_ports++;
+	conf->ports_origin = (uint8_t)origin;
+	return 0;
+}
+
+const char *wr_conf_port(const struct conf *conf, unsigned idx)
+{
+	const char *text = conf->ports;
+
+	while (idx--)
+		text += strlen(text) + 1;
+	return text;
 }
 
 int wr_conf_add_interface(struct conf *conf, const char *ifname, struct wr_err *err)
@@ -480,17 +537,18 @@ void wr_conf_each(const struct conf *conf, void (*each)(void *arg, const struct 
 		  void *arg)
 {
 	char value[CONF_STRING_BYTES], fallback[CONF_STRING_BYTES], range[32];
-	struct conf defaults;
+	char field[CONF_STRING_BYTES] __attribute__((aligned(sizeof(uint32_t))));
 
-	wr_conf_init(&defaults);
 	for (size_t i = 0; i < CONF_N; i++) {
 		const struct row *row = &rows[i];
-		struct conf_item item = {
+		struct conf_item item;
+
+		store_field(field, row, default_of(row));
+		item = (struct conf_item){
 			.name = row->name,
 			.value = print_value(row, (const char *)conf + row->offset, value,
 					     sizeof(value)),
-			.fallback = print_value(row, (const char *)&defaults + row->offset,
-						fallback, sizeof(fallback)),
+			.fallback = print_value(row, field, fallback, sizeof(fallback)),
 			.range = print_range(row, range, sizeof(range)),
 			.unit = row->unit,
 			.text = row->text,

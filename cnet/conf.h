@@ -12,14 +12,15 @@
 #define WR_CNET_CONF_H
 
 #include "lib/base/err.h"
-#include "lib/mem/packet.h"
+#include "lib/port/spec.h"
 
 #include <getopt.h>
 #include <stdio.h>
 
-enum { CONF_STRING_BYTES = 108, CONF_IFNAME_BYTES = 16 };
+enum { CONF_STRING_BYTES = 108, CONF_PORTS_BYTES = 1536 };
 
 /* The words of each CHOICE row, in the row's order; a row without its enum does not compile. */
+enum conf_spread { CONF_SPREAD_QUEUE, CONF_SPREAD_FLOW };
 enum conf_xdp_mode { CONF_XDP_MODE_AUTO, CONF_XDP_MODE_NATIVE, CONF_XDP_MODE_GENERIC };
 
 enum conf_id {
@@ -48,10 +49,12 @@ struct conf {
 #undef SWITCH
 #undef CHOICE
 #undef STRING
-	char ifnames[WR_MAX_PORTS][CONF_IFNAME_BYTES];
-	unsigned n_ifnames;
+	/* "eth0", "memif:/run/a.sock,dev=m0" ..., each ended by a NUL: see wr_conf_port(). */
+	char ports[CONF_PORTS_BYTES];
+	unsigned ports_bytes; /* used of it */
+	unsigned n_ports;
 	uint8_t origins[CONF_N]; /* enum conf_origin */
-	uint8_t ifnames_origin;  /* of all names in the list */
+	uint8_t ports_origin;    /* of all in the list */
 };
 
 void wr_conf_init(struct conf *);
@@ -60,8 +63,12 @@ void wr_conf_init(struct conf *);
  * 0; -ENOENT: no such setting (the sentence names the nearest); -EINVAL: the value, and what is
  * allowed. */
 int wr_conf_set(struct conf *, const char *name, const char *value, struct wr_err *);
-/* From the command line: one more interface. The names of a file are forgotten. */
+/* From the command line: one more port, by the name of an interface or any string that
+ * lib/port/spec.h knows. Those of a file are forgotten. */
 int wr_conf_add_interface(struct conf *, const char *ifname, struct wr_err *);
+
+/* The string of one port, in the order given; `idx` is below n_ports. */
+const char *wr_conf_port(const struct conf *, unsigned idx);
 
 /* Reads a file: lines "name value" and "interface IFACE", '#' starts a comment. The sentence begins
  * "file:line: ". Settings before a bad line are taken. */

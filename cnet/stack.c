@@ -2,63 +2,35 @@
 #include "cnet/stack_private.h"
 
 #include <errno.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-	/* A worker stays awake for so long after its last packet: longer than the gaps of a busy
-	 * link, shorter than anybody would notice. */
-	SPIN_NS = 50 * 1000,
-	/* Frames in nobody's ring: each worker's pool may keep so many. */
-	FRAMES_PER_WORKER = WR_POOL_MAX + WR_BURST,
-};
-
-/* A worker's share, never 0 of something: that would be no limit. */
-static uint64_t share_of(const struct weir *weir, uint64_t limit_pps)
-{
-	return (limit_pps + weir->conf.workers - 1) / weir->conf.workers;
-}
-
-static int create_workers(struct weir *weir)
-{
-	for (unsigned i = 0; i < weir->conf.workers; i++) {
-		struct worker_conf conf = {
-			.worker_idx = i,
-			.clock = weir->clock,
-			.fib = weir->fib,
-			.umem = weir->umem,
-			.beat = wr_steer_beat(weir->steer, i),
-			.deadline_ns = weir->conf.heartbeat_ms * WR_NS_PER_MS,
-			.spin_ns = SPIN_NS,
-			.punt_pps = {[PUNT_CARRY] = share_of(weir, weir->conf.punt_carry_pps),
-				     [PUNT_ANSWER] = share_of(weir, weir->conf.punt_answer_pps)},
-		};
-		int err = wr_worker_create(&conf, &weir->workers[i]);
-
-		if (err)
-			return err;
-		weir->n_workers++;
-	}
-	return 0;
-}
-
-/* Room for every ring of every interface to be full at once. */
+/* Room for every ring of every interface to be full at once; and with the interfaces known, how
+ * many workers there is something to do for. */
 static int create_memory(struct weir *weir, struct wr_err *err)
 {
-	uint32_t n_frames = weir->conf.workers * FRAMES_PER_WORKER;
+	struct conf *conf = &weir->conf;
+	unsigned most_queues = 1;
+	uint32_t n_frames = 0;
 
-	for (unsigned i = 0; i < weir->conf.n_ifnames; i++) {
-		int n_queues = wr_stack_queues_of(weir, weir->conf.ifnames[i], err);
+	for (unsigned i = 0; i < conf->n_ports; i++) {
+		struct port_args args;
+		int n_queues = wr_port_parse(wr_conf_port(conf, i), &args, err);
 
+		if (!n_queues)
+			n_queues = wr_stack_queues_of(weir, &args, err);
 		if (n_queues < 0)
 			return n_queues;
-		n_frames += wr_stack_frames_of(&weir->conf, (unsigned)n_queues);
+		n_frames += wr_stack_frames_of(conf, &args, (unsigned)n_queues);
 		weir->ports[i].max_queues = (uint16_t)n_queues;
+		if ((unsigned)n_queues > most_queues)
+			most_queues = (unsigned)n_queues;
 	}
+	conf->workers = wr_stack_choose_workers(conf, most_queues);
+	n_frames += wr_stack_worker_frames(conf->workers);
 	return wr_umem_create(
-		&(struct umem_conf){.n_frames = n_frames, .frame_bytes = weir->conf.frame_bytes},
+		&(struct umem_conf){.n_frames = n_frames, .frame_bytes = conf->frame_bytes},
 		&weir->umem, err);
 }
 
@@ -109,7 +81,7 @@ int wr_stack_create(const struct conf *conf, const struct wr_log *log, const str
 		code = create_memory(weir, err);
 	if (code)
 		goto err_stack;
-	code = create_workers(weir);
+	code = wr_stack_create_workers(weir);
 	if (code) {
 		wr_err(err, code, "workers: %s", strerror(-code));
 		goto err_stack;
@@ -133,15 +105,16 @@ int wr_stack_start(struct weir *weir, struct wr_err *err)
 		if (code)
 			return wr_err(err, code, "worker %u: %s", i, strerror(-code));
 	}
-	for (unsigned i = 0; i < weir->conf.n_ifnames; i++) {
+	for (unsigned i = 0; i < weir->conf.n_ports; i++) {
 		int code;
 
-		memcpy(weir->ports[i].ifname, weir->conf.ifnames[i], sizeof(weir->ports[i].ifname));
+		snprintf(weir->ports[i].spec, sizeof(weir->ports[i].spec), "%s",
+			 wr_conf_port(&weir->conf, i));
 		code = wr_stack_port_open(weir, i, err);
 		if (code)
 			return code;
 	}
-	return 0;
+	return wr_stack_ports_listen(weir, err);
 }
 
 void wr_stack_free(struct weir *weir)
@@ -159,10 +132,7 @@ void wr_stack_free(struct weir *weir)
 			wr_steer_port_set_transit(weir->ports[i].steer, false);
 	for (unsigned i = 0; i < WR_MAX_PORTS; i++)
 		wr_stack_port_close(weir, i);
-	for (unsigned i = 0; i < weir->n_workers; i++)
-		wr_worker_stop(weir->workers[i]);
-	for (unsigned i = 0; i < weir->n_workers; i++)
-		wr_worker_free(weir->workers[i]);
+	wr_stack_free_workers(weir);
 	wr_mirror_free(weir->mirror);
 	wr_fib_free(weir->fib);
 	wr_rcu_flush(&weir->rcu);
@@ -191,7 +161,7 @@ uint64_t wr_stack_port_edge_count(const struct weir *weir, unsigned port_idx, un
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < weir->n_workers; i++) {
-		const uint64_t *counts = weir->workers[i]->port_edge_counts[port_idx];
+		const uint64_t *counts = weir->workers[i]->ports[port_idx].edge_counts;
 
 		if (counts)
 			sum += __atomic_load_n(&counts[edge], __ATOMIC_RELAXED);

@@ -24,13 +24,23 @@
 
 struct worker;
 
-/* One interface as Weir has it: the port, its way into the kernel, its XDP program. */
+/*
+ * One interface as Weir has it: the port, its way into the kernel, its XDP program.
+ *
+ * A port that is no interface of the kernel (memif, tap ...) gets one, a TAP: what is punted is
+ * received on it, and what the kernel sends by it leaves by the port. Addresses, routes and OSPF go
+ * there, as on any other interface.
+ */
 struct stack_port {
-	struct port *port;        /* NULL: free slot */
-	struct port *punt;        /* where its punted packets go; may be NULL */
-	struct steer_port *steer; /* NULL for drivers without an XDP program */
-	char ifname[16];          /* as configured, or as renamed since; "": slot not in use */
-	uint16_t max_queues;      /* the packet memory has frames for so many */
+	struct port *port;          /* NULL: not open */
+	struct port *punt;          /* where its punted packets go; may be NULL */
+	struct steer_port *steer;   /* NULL for drivers without an XDP program */
+	bool is_host;               /* `punt` is the interface itself */
+	char spec[PORT_SPEC_BYTES]; /* as configured; "": slot not in use */
+	char ifname[16];     /* of the kernel's interface: as configured, or as renamed since */
+	uint16_t max_queues; /* the packet memory has frames for so many */
+	bool has_workers;
+	uint8_t worker_of[WR_MAX_QUEUES], punt_worker_of[WR_MAX_QUEUES];
 	/* The interface, or its TAP, was deleted: to be closed, and taken again when it is back. */
 	bool is_gone;
 	bool transit;
@@ -55,6 +65,8 @@ struct weir {
 	struct stack_port ports[WR_MAX_PORTS];
 	struct worker *workers[WR_MAX_WORKERS];
 	unsigned n_workers;
+	/* [a][b]: the end at worker a of the wire between a and b; NULL where a == b. */
+	struct port *lanes[WR_MAX_WORKERS][WR_MAX_WORKERS];
 	struct wr_timer port_timer; /* looks after ports whose interface is gone */
 	struct nl_sock *tap_events; /* what somebody does to the TAPs */
 	struct wr_watch tap_watch;
@@ -77,8 +89,8 @@ void wr_stack_free(struct weir *);
 
 /* What would be taken and how, as a sentence in `ret_say`; takes nothing. -errno with a sentence if
  * it could not be. */
-int wr_stack_check_interface(struct weir *, const char *ifname, char *ret_say, size_t say_bytes,
-			     struct wr_err *);
+int wr_stack_check_port(struct weir *, const char *spec, char *ret_say, size_t say_bytes,
+			struct wr_err *);
 
 /* Frames of the UMEM: all, free (depot and pools), in the rings of ports. free + in_flight = total
  * between turns. */
@@ -101,6 +113,15 @@ const struct graph_table *wr_stack_graph(void);
  * stay in the balance. */
 void wr_stack_closed_counters(const struct weir *, struct port_counters *ret_ports,
 			      struct port_counters *ret_punts);
+
+/* What a worker got from the others (rx), gave to them (tx), and could not, since their lanes were
+ * full: dropped (tx_full). Any thread. */
+void wr_stack_lane_counters(const struct weir *, unsigned from, struct port_counters *ret_sum);
+
+/* Live changes; the traffic goes on. The queue is served by another worker; flows are spread, or
+ * not. -errno. */
+int wr_stack_move_queue(struct weir *, unsigned port_idx, unsigned queue_idx, unsigned worker_idx);
+void wr_stack_set_spread(struct weir *, enum conf_spread);
 
 /* Answers one request of the control socket (cnet/commands.def). */
 struct req_reply;

@@ -59,7 +59,8 @@ static void events_came(struct wr_watch *watch, uint32_t epoll_events)
 
 	(void)epoll_events;
 	for (unsigned i = 0; i < WR_MAX_PORTS; i++)
-		if (weir->ports[i].punt && !weir->ports[i].is_gone && (n < 0 || c.is_changed[i]))
+		if (weir->ports[i].punt && !weir->ports[i].is_host && !weir->ports[i].is_gone &&
+		    (n < 0 || c.is_changed[i]))
 			mend(weir, i);
 }
 

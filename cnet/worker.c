@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,47 +67,79 @@ void wr_worker_free(struct worker *w)
 		return;
 	close(w->wake_fd);
 	for (unsigned i = 0; i < WR_MAX_PORTS; i++)
-		free(w->port_edge_counts[i]);
+		free(w->ports[i].edge_counts);
 	wr_graph_free(w->graph);
 	wr_pool_fini(&w->pool);
 	free(w);
 }
 
-int wr_worker_add_queue(struct worker *w, struct port_queue *q, unsigned out_idx, bool is_rx)
+int wr_worker_know_port(struct worker *w, unsigned port_idx, const struct port *port)
 {
-	unsigned port_idx = out_idx % WR_MAX_PORTS;
+	struct worker_port *known = &w->ports[port_idx];
 
-	if (w->n_queues == wr_array_size(w->queues))
-		return -ENOSPC;
-	if (!w->port_edge_counts[port_idx]) {
-		w->port_edge_counts[port_idx] = wr_alloc_lines(N_EDGES * sizeof(uint64_t));
-		if (!w->port_edge_counts[port_idx])
-			return -ENOMEM;
-	}
-	q->pool = &w->pool;
-	if (out_idx < WR_MAX_PORTS)
-		w->port_flags[port_idx] = q->port->flags;
-	w->queues[w->n_queues++] = q;
-	if (is_rx) {
-		w->queues[w->n_queues - 1] = w->queues[w->n_rx_queues];
-		w->queues[w->n_rx_queues++] = q;
-	}
-	if (!w->outs[out_idx].queue)
-		w->outs[out_idx].queue = q;
+	if (!known->edge_counts)
+		known->edge_counts = wr_alloc_lines(N_EDGES * sizeof(uint64_t));
+	if (!known->edge_counts)
+		return -ENOMEM;
+	known->flags = port->flags;
+	known->max_frame_bytes = port->max_frame_bytes;
 	return 0;
 }
 
-void wr_worker_del_queue(struct worker *w, unsigned out_idx)
+void wr_worker_set_out(struct worker *w, unsigned out_idx, struct port_queue *q)
 {
-	struct port *port = w->outs[out_idx].queue ? w->outs[out_idx].queue->port : NULL;
+	w->outs[out_idx].queue = q;
+}
+
+/* In the places [0, n_rx_queues) are those that it receives from. */
+static void put_queue(struct worker *w, unsigned at, struct port_queue *q, unsigned entry_idx)
+{
+	w->queues[at] = q;
+	w->entries[at] = (uint8_t)entry_idx;
+}
+
+int wr_worker_add_queue(struct worker *w, struct port_queue *q, unsigned out_idx,
+			enum worker_role role)
+{
+	static const uint8_t entries[] = {
+		[WORKER_PORT] = NODE_eth_input,
+		[WORKER_HOST] = NODE_host,
+		[WORKER_LANE] = NODE_handoff,
+		[WORKER_SENDS] = NODE_tx, /* none begins there */
+	};
+	int rc;
+
+	if (w->n_queues == wr_array_size(w->queues))
+		return -ENOSPC;
+	if (out_idx < WORKER_PUNT_OUT) {
+		rc = wr_worker_know_port(w, out_idx, q->port);
+		if (rc)
+			return rc;
+	}
+	q->pool = &w->pool;
+	if (role == WORKER_SENDS) {
+		put_queue(w, w->n_queues++, q, entries[role]);
+	} else {
+		put_queue(w, w->n_queues++, w->queues[w->n_rx_queues], w->entries[w->n_rx_queues]);
+		put_queue(w, w->n_rx_queues++, q, entries[role]);
+	}
+	if (!w->outs[out_idx].queue)
+		wr_worker_set_out(w, out_idx, q);
+	return 0;
+}
+
+void wr_worker_del_queue(struct worker *w, struct port_queue *q)
+{
 	unsigned n = 0, n_rx = 0;
 
-	w->outs[out_idx].queue = NULL;
+	for (unsigned i = 0; i < WORKER_MAX_OUTS; i++)
+		if (w->outs[i].queue == q)
+			w->outs[i].queue = NULL;
 	for (unsigned i = 0; i < w->n_queues; i++) {
-		if (w->queues[i]->port == port)
+		if (w->queues[i] == q)
 			continue;
 		n_rx += i < w->n_rx_queues;
-		w->queues[n++] = w->queues[i];
+		put_queue(w, n++, w->queues[i], w->entries[i]);
 	}
 	w->n_queues = n;
 	w->n_rx_queues = n_rx;
@@ -153,9 +186,9 @@ static void send_outs(struct worker *w)
 static void store_beat(struct worker *w)
 {
 	if (wr_unlikely(wr_beat_is_stale(&w->beat, w->now_ns))) {
-		w->n_stalls++;
+		wr_count(&w->n_stalls, 1);
 		for (unsigned i = 0; i < w->n_rx_queues; i++)
-			if (w->queues[i]->port->ops->discard)
+			if (w->entries[i] == NODE_eth_input)
 				w->queues[i]->port->ops->discard(w->queues[i]);
 	}
 	wr_beat_store(&w->beat, w->now_ns);
@@ -174,14 +207,17 @@ unsigned wr_worker_turn(struct worker *w)
 		if (!n)
 			continue;
 		n_total += n;
-		wr_graph_walk(w->graph, w, pkts, n);
+		wr_graph_walk(w->graph, w, w->entries[i], pkts, n);
 		send_outs(w);
 	}
 	for (unsigned i = 0; i < w->n_queues; i++)
 		w->queues[i]->port->ops->flush(w->queues[i]);
-	if (n_total)
+	wr_count(&w->n_turns, 1);
+	if (n_total) {
 		w->busy_ns = w->now_ns;
-	w->n_turns++;
+		wr_count(&w->n_busy_turns, 1);
+		wr_count(&w->n_pkts, n_total);
+	}
 	return n_total;
 }
 
@@ -231,11 +267,26 @@ static void fall_asleep(struct worker *w)
 	wr_beat_sleep(&w->beat);
 	if (!arm_queues(w, fds, &n))
 		return;
-	w->n_sleeps++;
+	wr_count(&w->n_sleeps, 1);
 	wr_rcu_offline();
 	if (!is_woken(w) && poll(fds, n, MAX_SLEEP_MS) > 0 && fds[0].revents)
 		(void)!read(w->wake_fd, &n_wakes, sizeof(n_wakes));
 	wr_rcu_online();
+}
+
+/* Nothing came: the longer ago something did, the deeper the rest. */
+static void rest(struct worker *w)
+{
+	const uint64_t idle_ns = w->now_ns - w->busy_ns;
+
+	if (idle_ns <= w->conf.spin_ns)
+		return;
+	if (idle_ns - w->conf.spin_ns > w->conf.yield_ns) {
+		fall_asleep(w);
+		return;
+	}
+	wr_count(&w->n_yields, 1);
+	sched_yield();
 }
 
 static void *worker_main(void *arg)
@@ -248,12 +299,23 @@ static void *worker_main(void *arg)
 		wr_worker_turn(w);
 		run_call(w);
 		wr_rcu_quiesce();
-		if (w->now_ns - w->busy_ns > w->conf.spin_ns)
-			fall_asleep(w);
+		rest(w);
 	}
 	wr_beat_end(&w->beat);
 	wr_rcu_unregister();
 	return NULL;
+}
+
+/* A CPU that has left the process' set since is no reason not to run. */
+static void run_on_cpu(struct worker *w)
+{
+	cpu_set_t cpus;
+
+	if (!w->conf.is_pinned || w->conf.cpu >= CPU_SETSIZE)
+		return;
+	CPU_ZERO(&cpus);
+	CPU_SET(w->conf.cpu, &cpus);
+	(void)pthread_setaffinity_np(w->thread, sizeof(cpus), &cpus);
 }
 
 int wr_worker_start(struct worker *w)
@@ -264,6 +326,7 @@ int wr_worker_start(struct worker *w)
 	if (err)
 		return -err;
 	w->has_thread = true;
+	run_on_cpu(w);
 	snprintf(name, sizeof(name), "weir-worker-%u", w->conf.worker_idx % 100);
 	pthread_setname_np(w->thread, name);
 	return 0;

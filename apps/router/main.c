@@ -41,10 +41,11 @@ static void usage(FILE *to)
 {
 	fputs("weir-router: IPv4 forwarding in user space, by the kernel's tables\n"
 	      "\n"
-	      "usage: weir-router [-c FILE] -i IFACE... [-s SOCKET] [-w WORKERS] [SETTING...]\n"
+	      "usage: weir-router [-c FILE] -i PORT... [-s SOCKET] [-w WORKERS] [SETTING...]\n"
 	      "\n"
-	      "  -i IFACE               forward what comes in here (repeat for each interface)\n"
-	      "  -c FILE                settings, a line each: name value, or: interface IFACE\n"
+	      "  -i PORT                forward what comes in here (repeat for each): an interface, or\n"
+	      "                         another kind of port, see below\n"
+	      "  -c FILE                settings, a line each: name value, or: interface PORT\n"
 	      "  -s SOCKET              as --socket\n"
 	      "  -w WORKERS             as --workers\n"
 	      "  --check                say what would be taken and how; take nothing\n"
@@ -54,6 +55,10 @@ static void usage(FILE *to)
 	      "settings:\n",
 	      to);
 	wr_conf_print_options(to);
+	fputs("\nports: an interface's name, or KIND:NAME with options behind commas. With dev=NAME, the\n"
+	      "interface in the kernel that stands for a port which is none (else KIND and a number).\n",
+	      to);
+	wr_port_print_drivers(to);
 	fputs("\nRuns in the foreground and logs to stderr. SIGTERM ends it; SIGHUP compares the\n"
 	      "tables with the kernel's.\n",
 	      to);
@@ -171,7 +176,7 @@ static int parse_options(int argc, char **argv, struct options *ret_options)
 			argv[optind], argv[optind]);
 		return EXIT_USAGE;
 	}
-	if (!ret_options->conf.n_ifnames) {
+	if (!ret_options->conf.n_ports) {
 		fputs("weir-router: no interface; name at least one: weir-router -i eth0 -i eth1\n",
 		      stderr);
 		return EXIT_USAGE;
@@ -183,23 +188,23 @@ static int parse_options(int argc, char **argv, struct options *ret_options)
  * of the others. */
 static int check(struct router *r, struct conf *conf, struct wr_err *err)
 {
-	unsigned n_ifnames = conf->n_ifnames;
+	unsigned n_ports = conf->n_ports;
 	int code, status = EXIT_SUCCESS;
 
-	conf->n_ifnames = 0;
+	conf->n_ports = 0;
 	code = wr_stack_create(conf, &r->log, wr_clock_monotonic(), &r->weir, err);
 	if (code) {
 		fprintf(stderr, "weir-router: %s\n", err->text);
 		return EXIT_FAILURE;
 	}
-	for (unsigned i = 0; i < n_ifnames; i++) {
+	for (unsigned i = 0; i < n_ports; i++) {
 		char say[512];
 
-		if (wr_stack_check_interface(r->weir, conf->ifnames[i], say, sizeof(say), err)) {
+		if (wr_stack_check_port(r->weir, wr_conf_port(conf, i), say, sizeof(say), err)) {
 			printf("%s\n", err->text);
 			status = EXIT_FAILURE;
 		} else {
-			printf("%s: %s\n", conf->ifnames[i], say);
+			printf("%s: %s\n", wr_conf_port(conf, i), say);
 		}
 	}
 	wr_stack_free(r->weir);
@@ -260,7 +265,7 @@ static void make_socket_dir(const char *socket)
 static void say_ready(const struct router *r)
 {
 	const struct weir *weir = r->weir;
-	unsigned n_ports = weir->conf.n_ifnames, n_transit = 0;
+	unsigned n_ports = weir->conf.n_ports, n_transit = 0;
 	char what[64];
 
 	for (unsigned i = 0; i < n_ports; i++)
@@ -302,6 +307,24 @@ static int run(struct router *r, struct wr_err *err)
 	return code;
 }
 
+static int serve(struct router *r, const struct conf *conf)
+{
+	struct wr_err err = {.text = ""};
+	int code = wr_stack_create(conf, &r->log, wr_clock_monotonic(), &r->weir, &err);
+
+	if (!code)
+		code = run(r, &err);
+	if (code)
+		fprintf(stderr, "weir-router: %s\n", err.text);
+	else
+		wr_log(&r->log, WR_LOG_INFO, "stopping: the kernel forwards from here");
+	if (r->server)
+		wr_req_close(r->server);
+	if (r->weir)
+		wr_stack_free(r->weir);
+	return code ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
 	struct router r = {.log = {.write = wr_log_stderr, .max_level = WR_LOG_INFO},
@@ -317,19 +340,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "weir-router: signals: %s\n", strerror(-code));
 		return EXIT_FAILURE;
 	}
-	if (o.is_check)
-		return check(&r, &o.conf, &err);
-	code = wr_stack_create(&o.conf, &r.log, wr_clock_monotonic(), &r.weir, &err);
-	if (!code)
-		code = run(&r, &err);
-	if (code)
-		fprintf(stderr, "weir-router: %s\n", err.text);
-	else
-		wr_log(&r.log, WR_LOG_INFO, "stopping: the kernel forwards from here");
-	if (r.server)
-		wr_req_close(r.server);
-	if (r.weir)
-		wr_stack_free(r.weir);
+	code = o.is_check ? check(&r, &o.conf, &err) : serve(&r, &o.conf);
 	close(r.signal_fd);
-	return code ? EXIT_FAILURE : EXIT_SUCCESS;
+	return code;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Commands: requests answered from the tables of a stack. They only read; the kernel is where
- * things are set.
+ * Commands: requests answered from the tables of a stack. They only read, for the kernel is where
+ * things are set; the one exception is how Weir's own threads share the work (worker set).
  *
  * cnet/commands.def is the list, cmd.c finds the row that the words mean, and there is one file a
  * first word. Keys of the answers are those of iproute2's JSON (`ip -j`) where it has the thing.

@@ -107,6 +107,22 @@ static void add_port_reason(const struct cmd *cmd, const struct port_reason *rea
 		add_row(cmd, &row);
 }
 
+static void add_lanes(const struct cmd *cmd, bool with_zero)
+{
+	struct row row = {.reason = "lane.full",
+			  .kind = "drop",
+			  .text = "the worker that a packet was for is slower than those that "
+				  "handed it packets"};
+	struct port_counters lanes;
+
+	for (unsigned i = 0; i < cmd->weir->n_workers; i++) {
+		wr_stack_lane_counters(cmd->weir, i, &lanes);
+		row.count += lanes.tx_full;
+	}
+	if (row.count || with_zero)
+		add_row(cmd, &row);
+}
+
 int wr_cmd_drops_show(const struct cmd *cmd)
 {
 	const struct graph_table *table = wr_stack_graph();
@@ -125,5 +141,6 @@ int wr_cmd_drops_show(const struct cmd *cmd)
 	}
 	for (size_t i = 0; i < wr_array_size(port_reasons); i++)
 		add_port_reason(cmd, &port_reasons[i], with_zero);
+	add_lanes(cmd, with_zero);
 	return 0;
 }

@@ -4,8 +4,8 @@
 static const char *const kinds[] = {
 	[EDGE_NEXT] = "next", [EDGE_PUNT] = "punt", [EDGE_DROP] = "drop"};
 
-/* What leaves by the edges into a node has entered it; the first node has no such edges, but only
- * edges out. */
+/* What has entered a node has left it; by which edges it came into a final one, those that lead
+ * there say. */
 static uint64_t n_entered(const struct weir *weir, const struct graph_table *table,
 			  unsigned node_idx)
 {
@@ -15,7 +15,8 @@ static uint64_t n_entered(const struct weir *weir, const struct graph_table *tab
 		const struct graph_node *node = &table->nodes[i];
 
 		for (unsigned e = 0; e < node->n_edges; e++)
-			if (node_idx ? node->edges[e].target == node_idx : i == 0)
+			if (table->nodes[node_idx].n_edges ? i == node_idx
+							   : node->edges[e].target == node_idx)
 				sum += wr_stack_edge_count(weir, node->first_edge + e);
 	}
 	return sum;

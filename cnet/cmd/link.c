@@ -45,6 +45,7 @@ static json_t *make_row(const struct weir *weir, const struct stack_port *sp)
 	json_object_set_new(row, "ifname", wr_cmd_text(sp->ifname));
 	if (link)
 		add_kernel_keys(row, link);
+	json_object_set_new(row, "port", wr_cmd_text(sp->spec));
 	json_object_set_new(row, "mode", json_string(port->mode ? port->mode : ""));
 	json_object_set_new(row, "xdp",
 			    json_string(sp->steer ? wr_steer_port_mode(sp->steer) : ""));

@@ -81,7 +81,8 @@ static json_t *make_port(const struct weir *weir, unsigned port_idx, struct sums
 	wr_port_counters(sp->port, &own);
 	if (sp->punt)
 		wr_port_counters(sp->punt, &punt);
-	sums->rx += own.rx_pkts;
+	/* What the kernel sends by an interface of Weir's own has come in, too. */
+	sums->rx += own.rx_pkts + punt.rx_pkts;
 	sums->tx += own.tx_pkts;
 	sums->punted += punt.tx_pkts;
 	sums->dropped += own.tx_full + punt.tx_full;
@@ -91,6 +92,7 @@ static json_t *make_port(const struct weir *weir, unsigned port_idx, struct sums
 	json_object_set_new(row, "tx_pkts", wr_cmd_count(own.tx_pkts));
 	json_object_set_new(row, "tx_bytes", wr_cmd_count(own.tx_bytes));
 	json_object_set_new(row, "punted", wr_cmd_count(punt.tx_pkts));
+	json_object_set_new(row, "from_kernel", wr_cmd_count(punt.rx_pkts));
 	json_object_set_new(
 		row, "dropped",
 		wr_cmd_count(n_port_drops(weir, port_idx) + own.tx_full + punt.tx_full));
@@ -121,10 +123,23 @@ static void add_closed(const struct weir *weir, struct sums *sums)
 	struct port_counters ports = {0}, punts = {0};
 
 	wr_stack_closed_counters(weir, &ports, &punts);
-	sums->rx += ports.rx_pkts;
+	sums->rx += ports.rx_pkts + punts.rx_pkts;
 	sums->tx += ports.tx_pkts;
 	sums->punted += punts.tx_pkts;
 	sums->dropped += ports.tx_full + punts.tx_full;
+}
+
+/* Packets that found the way to another worker full. */
+static uint64_t n_lane_drops(const struct weir *weir)
+{
+	struct port_counters lanes;
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < weir->n_workers; i++) {
+		wr_stack_lane_counters(weir, i, &lanes);
+		sum += lanes.tx_full;
+	}
+	return sum;
 }
 
 int wr_cmd_stats_show(const struct cmd *cmd)
@@ -142,7 +157,7 @@ int wr_cmd_stats_show(const struct cmd *cmd)
 		if (weir->ports[i].port)
 			json_array_append_new(ports, make_port(weir, i, &s));
 	add_closed(weir, &s);
-	s.dropped += n_drops(weir);
+	s.dropped += n_drops(weir) + n_lane_drops(weir);
 	json_object_set_new(json, "ports", ports);
 	json_object_set_new(json, "rx_pkts", wr_cmd_count(s.rx));
 	json_object_set_new(json, "tx_pkts", wr_cmd_count(s.tx));

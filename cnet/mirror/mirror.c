@@ -277,12 +277,11 @@ void wr_mirror_short(struct mirror *m)
  * The loop's calls.
  */
 
-static void on_events(struct wr_watch *w, uint32_t epoll_events)
+/* Returns how many messages were applied, or -errno: then a resync is due. */
+static int take_pending(struct mirror *m)
 {
-	struct mirror *m = wr_container_of(w, struct mirror, watch);
 	int n = wr_nl_events(m->events, TURN_DATAGRAMS, apply, m);
 
-	(void)epoll_events;
 	if (n == -ENOBUFS) {
 		m->stats.n_overruns++;
 		if (!m->is_resync_due)
@@ -292,6 +291,22 @@ static void on_events(struct wr_watch *w, uint32_t epoll_events)
 	}
 	if (n < 0)
 		m->is_resync_due = true;
+	return n;
+}
+
+static void on_events(struct wr_watch *w, uint32_t epoll_events)
+{
+	struct mirror *m = wr_container_of(w, struct mirror, watch);
+
+	(void)epoll_events;
+	take_pending(m);
+	settle(m);
+}
+
+void wr_mirror_catch_up(struct mirror *m)
+{
+	while (take_pending(m) > 0)
+		;
 	settle(m);
 }
 

@@ -148,6 +148,9 @@ struct mirror_stats wr_mirror_stats(struct mirror *);
 /* Dumps again now (SIGHUP, tests). 0 or -errno. */
 int wr_mirror_resync(struct mirror *);
 
+/* Applies the events that have come so far: who has just made an interface finds its link. */
+void wr_mirror_catch_up(struct mirror *);
+
 /* Applies one netlink message as if it had come as an event; the fuzzer's and the unit tests' door.
  * `len` bytes at `msg` are what there is; nothing beyond them is read. */
 void wr_mirror_feed(struct mirror *, const void *msg, size_t len);

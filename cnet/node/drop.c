@@ -10,7 +10,7 @@ void wr_node_drop(struct graph *g, void *ctx, struct packet **pkts, unsigned n)
 
 	(void)g;
 	for (unsigned i = 0; i < n; i++) {
-		wr_count(&w->port_edge_counts[pkts[i]->rx_port][pkts[i]->edge], 1);
+		wr_count(&w->ports[pkts[i]->rx_port].edge_counts[pkts[i]->edge], 1);
 		wr_packet_free(&w->pool, pkts[i]);
 	}
 }

@@ -41,4 +41,11 @@ static inline uint32_t wr_flow_hash(const struct packet *pkt, const struct ip4_h
 	return wr_flow_mix(key);
 }
 
+/* The worker, of `n`, that owns the flow: by the hash's high bits, since the paths of a group go by
+ * the low ones. */
+static inline unsigned wr_flow_owner(uint32_t flow_hash, unsigned n)
+{
+	return (unsigned)((uint64_t)flow_hash * n >> 32);
+}
+
 #endif

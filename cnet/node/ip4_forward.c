@@ -76,7 +76,7 @@ static inline enum ip4_forward_edge ip4_forward(struct worker *w, struct packet 
 	}
 	if (wr_unlikely(!w->outs[nh->port_idx].queue))
 		return ip4_forward_punt_no_port;
-	if (wr_unlikely(pkt->n_segs > 1 && (w->port_flags[nh->port_idx] & PORT_ONE_BUFFER)))
+	if (wr_unlikely(pkt->n_segs > 1 && (w->ports[nh->port_idx].flags & PORT_ONE_BUFFER)))
 		return ip4_forward_punt_buffers;
 	if (wr_unlikely(pkt->len - ETH_HDR_BYTES > pkt->mtu))
 		return ip4_forward_punt_too_big;

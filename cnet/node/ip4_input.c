@@ -38,9 +38,9 @@ static inline enum ip4_input_edge ip4_input(struct worker *w, struct packet *pkt
 	if (total_bytes < ip_bytes)
 		wr_packet_trim(&w->pool, pkt, ETH_HDR_BYTES + total_bytes);
 	pkt->gso_bytes = 0;
-	if ((w->port_flags[pkt->rx_port] & PORT_VIRTUAL) && wr_l4_is_unfinished(pkt, ip))
+	if ((w->ports[pkt->rx_port].flags & PORT_VIRTUAL) && wr_l4_is_unfinished(pkt, ip))
 		pkt->flags |= PKT_CSUM_PARTIAL;
-	return ip4_input_to_ip4_lookup;
+	return wr_likely(!w->n_owners) ? ip4_input_to_ip4_lookup : ip4_input_to_spread;
 }
 
 GRAPH_NODE(ip4_input, struct worker, &wr_node_table.nodes[NODE_ip4_input])

@@ -16,7 +16,7 @@ static void note_unfinished(const struct worker *w, struct packet *pkt)
 	const struct eth_hdr *eth = (const struct eth_hdr *)pkt->data;
 	const struct ip4_hdr *ip = (const struct ip4_hdr *)(eth + 1);
 
-	if (!(w->port_flags[pkt->rx_port] & PORT_VIRTUAL) ||
+	if (!(w->ports[pkt->rx_port].flags & PORT_VIRTUAL) ||
 	    pkt->seg_len < ETH_HDR_BYTES + IP4_HDR_BYTES || be16_to(eth->type) != ETHERTYPE_IP4 ||
 	    ip->version_ihl != 0x45 || be16_to(ip->total_len) < IP4_HDR_BYTES ||
 	    be16_to(ip->total_len) > pkt->len - ETH_HDR_BYTES)
@@ -35,7 +35,7 @@ static bool may_be_merged(const struct worker *w, const struct packet *pkt)
 {
 	const struct ip4_hdr *ip = (const struct ip4_hdr *)(pkt->data + ETH_HDR_BYTES);
 
-	return (pkt->flags & PKT_CSUM_PARTIAL) && (w->port_flags[pkt->rx_port] & PORT_MERGED) &&
+	return (pkt->flags & PKT_CSUM_PARTIAL) && (w->ports[pkt->rx_port].flags & PORT_MERGED) &&
 	       ip->protocol == IP_PROTO_TCP;
 }
 
@@ -52,7 +52,7 @@ static inline enum punt_edge punt(struct worker *w, struct packet *pkt)
 {
 	uint16_t reason = pkt->edge;
 
-	wr_count(&w->port_edge_counts[pkt->rx_port][reason], 1);
+	wr_count(&w->ports[pkt->rx_port].edge_counts[reason], 1);
 	if (wr_unlikely(!w->outs[WORKER_PUNT_OUT + pkt->rx_port].queue))
 		return punt_drop_no_way;
 	/* The redirect has asked for its share already. */

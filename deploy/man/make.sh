@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# The manual pages: prose from *.8.in beside this script, commands and settings from the programs
+# The manual pages: prose from *.in beside this script, commands and settings from the programs
 # themselves, so that a page never tells of one that is not there.
 #
 #   make.sh BIN_DIR OUT_DIR
@@ -21,14 +21,19 @@ paragraphs() {
 
 "$bin/weir" -h | sed '1,/^Commands:/d' | paragraphs >"$tmp/commands"
 "$bin/weir-router" --help | sed '1,/^settings:/d' | sed '/^$/,$d' | paragraphs >"$tmp/settings"
-[ -s "$tmp/commands" ] && [ -s "$tmp/settings" ]
+# An option of a port is a line of its own.
+"$bin/weir-router" --help | sed '1,/^ports:/d' | sed '/^$/,$d' | grep '^  ' | paragraphs |
+	sed 's/^\([a-z]*\)=\([^:]*\): /.br\n.BR \1 =\2:\n/' >"$tmp/ports"
+[ -s "$tmp/commands" ] && [ -s "$tmp/settings" ] && [ -s "$tmp/ports" ]
 version=$("$bin/weir" -V | sed 's/^weir //')
 
 mkdir -p "$out"
-for page in weir weir-router; do
+for page in weir.8 weir-router.8 weir-ports.7; do
 	sed -e "s/@VERSION@/$version/" \
 		-e "/^@COMMANDS@\$/{r $tmp/commands
 d}" \
 		-e "/^@SETTINGS@\$/{r $tmp/settings
-d}" "$here/$page.8.in" >"$out/$page.8"
+d}" \
+		-e "/^@PORTS@\$/{r $tmp/ports
+d}" "$here/$page.in" >"$out/$page"
 done

@@ -31,11 +31,12 @@ void wr_graph_free(struct graph *g)
 	free(g);
 }
 
-void wr_graph_walk(struct graph *g, void *ctx, struct packet *const *pkts, unsigned n)
+void wr_graph_walk(struct graph *g, void *ctx, unsigned entry_idx, struct packet *const *pkts,
+		   unsigned n)
 {
-	memcpy(g->vectors[0].pkts, pkts, n * sizeof(struct packet *));
-	g->vectors[0].n = n;
-	for (unsigned i = 0; i < g->table->n_nodes; i++) {
+	memcpy(g->vectors[entry_idx].pkts, pkts, n * sizeof(struct packet *));
+	g->vectors[entry_idx].n = n;
+	for (unsigned i = entry_idx; i < g->table->n_nodes; i++) {
 		struct graph_vector *v = &g->vectors[i];
 
 		if (!v->n)

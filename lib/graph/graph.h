@@ -67,9 +67,10 @@ struct graph {
 struct graph *wr_graph_create(const struct graph_table *);
 void wr_graph_free(struct graph *);
 
-/* Runs a burst (n <= WR_BURST) from node 0 until every packet has been taken by a final node, one
- * without edges. */
-void wr_graph_walk(struct graph *, void *ctx, struct packet *const *pkts, unsigned n);
+/* Runs a burst (n <= WR_BURST) from the node `entry_idx` on until every packet has been taken by a
+ * final node, one without edges. */
+void wr_graph_walk(struct graph *, void *ctx, unsigned entry_idx, struct packet *const *pkts,
+		   unsigned n);
 
 /* The node that a global edge number belongs to, and its edge. */
 const struct graph_node *wr_graph_node_of_edge(const struct graph_table *, unsigned edge,

@@ -5,7 +5,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -241,4 +240,26 @@ int wr_port_open(struct umem *umem, const struct port_args *args, struct port **
 	if (!args->driver->open)
 		return wr_err(err, -EOPNOTSUPP, "%.100s: cannot be opened here", args->text);
 	return args->driver->open(umem, args, ret_port, err);
+}
+
+static void print_option(FILE *file, const struct port_option *option)
+{
+	if (option->words)
+		fprintf(file, "          %s=%s: %s (default: %.*s)\n", option->name, option->words,
+			option->text, (int)strcspn(option->words, "|"), option->words);
+	else
+		fprintf(file, "          %s=%u..%u: %s (default: %u)\n", option->name, option->min,
+			option->max, option->text, option->fallback);
+}
+
+void wr_port_print_drivers(FILE *file)
+{
+	for (unsigned i = 0; wr_port_drivers[i]; i++) {
+		const struct port_driver *driver = wr_port_drivers[i];
+
+		fprintf(file, "  %s:%s\n          %s\n", driver->scheme, driver->names,
+			driver->text);
+		for (unsigned k = 0; k < driver->n_options; k++)
+			print_option(file, &driver->options[k]);
+	}
 }

@@ -19,6 +19,8 @@
 
 #include "lib/port/port.h"
 
+#include <stdio.h>
+
 enum { PORT_MAX_NAMES = 2, PORT_MAX_OPTIONS = 12, PORT_SPEC_BYTES = 256, PORT_DEV_BYTES = 16 };
 
 /* One option of a driver. With `words` its value is one of them, and stored as its place in the
@@ -70,6 +72,9 @@ int wr_port_open(struct umem *, const struct port_args *, struct port **ret_port
 
 /* Whether an interface of the kernel can have this name. */
 bool wr_port_is_ifname(const char *name);
+
+/* The paragraphs of --help and of weir-ports(7): each driver with its options. */
+void wr_port_print_drivers(FILE *);
 
 /* All drivers, ended by NULL. */
 extern const struct port_driver *const wr_port_drivers[];

@@ -13,6 +13,7 @@
 
 #define WR_NS_PER_S UINT64_C(1000000000)
 #define WR_NS_PER_MS UINT64_C(1000000)
+#define WR_NS_PER_US UINT64_C(1000)
 
 struct wr_clock {
 	uint64_t (*now_ns)(

@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	rc = wr_conf_load(&conf, path, &err);
 	if (rc && strncmp(err.text, path, strlen(path)) != 0)
 		abort(); /* the sentence must begin with the file */
-	if (conf.n_ifnames > WR_MAX_PORTS)
+	if (conf.n_ports > WR_MAX_PORTS)
 		abort();
 	wr_conf_each(&conf, check, NULL);
 	close(fd);

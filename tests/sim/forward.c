@@ -537,7 +537,7 @@ static void without_a_port_the_kernel_forwards(void **state)
 	static struct frame f, got;
 
 	(void)state;
-	wr_worker_del_queue(w->worker, 1);
+	wr_worker_del_queue(w->worker, w->port[1]->queues[0]);
 	frame_udp(&f, 0, ip(172, 16, 0, 5), ip(192, 168, 1, 1), 18);
 	world_send(w, 0, &f);
 	wr_worker_turn(w->worker);
@@ -558,7 +558,7 @@ static void jumbo_packets_to_a_port_of_one_buffer_are_the_kernels(void **state)
 	(void)state;
 	nh.mtu = 9000;
 	assert_int_equal(wr_fib_nh_publish(w->fib, 21, &nh), 0);
-	w->worker->port_flags[1] = PORT_ONE_BUFFER;
+	w->worker->ports[1].flags = PORT_ONE_BUFFER;
 	frame_udp(&f, 0, ip(172, 16, 0, 5), ip(192, 168, 1, 1), 5000);
 	world_send(w, 0, &f);
 	wr_worker_turn(w->worker);

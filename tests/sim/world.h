@@ -108,10 +108,10 @@ static inline void world_add_port(struct world *w, unsigned i, bool is_virtual)
 	w->punt[i]->port_idx = (uint8_t)i;
 	w->wire[i]->queues[0]->pool = &w->pool;
 	w->kernel[i]->queues[0]->pool = &w->pool;
-	assert_int_equal(wr_worker_add_queue(w->worker, w->port[i]->queues[0], i, true), 0);
-	assert_int_equal(
-		wr_worker_add_queue(w->worker, w->punt[i]->queues[0], WORKER_PUNT_OUT + i, false),
-		0);
+	assert_int_equal(wr_worker_add_queue(w->worker, w->port[i]->queues[0], i, WORKER_PORT), 0);
+	assert_int_equal(wr_worker_add_queue(w->worker, w->punt[i]->queues[0], WORKER_PUNT_OUT + i,
+					     WORKER_SENDS),
+			 0);
 	assert_int_equal(wr_fib_iface_set(w->fib, i, &iface), 0);
 }
 

@@ -34,11 +34,11 @@ static void defaults(void **state)
 	memset(&c, 0xff, sizeof(c));
 	wr_conf_init(&c);
 	assert_string_equal(c.socket, "/run/weir/weir.sock");
-	assert_int_equal(c.workers, 1);
+	assert_int_equal(c.workers, 0);
 	assert_int_equal(c.xdp_mode, CONF_XDP_MODE_AUTO);
 	assert_false(c.bypass_netfilter);
 	assert_int_equal(c.ring_descs, 2048);
-	assert_int_equal(c.n_ifnames, 0);
+	assert_int_equal(c.n_ports, 0);
 }
 
 /* Each default is itself allowed, and each name fits where it is copied to. */
@@ -111,13 +111,13 @@ static void bad_values(void **state)
 		"frame_bytes: 3000 is not a power of two; use 2048..4096");
 	refused("ring_descs", "16384", -EINVAL,
 		"ring_descs: 16384 is out of range; use 64..8192 descriptors");
-	refused("workers", "0", -EINVAL, "workers: 0 is out of range; use 1..16");
+	refused("workers", "17", -EINVAL, "workers: 17 is out of range; use 0..16");
 	refused("workers", "99999999999999999999", -EINVAL,
-		"workers: 99999999999999999999 is out of range; use 1..16");
-	refused("workers", "4294967297", -EINVAL, "workers: 4294967297 is out of range; use 1..16");
-	refused("workers", "-1", -EINVAL, "workers: '-1' is not a number; use 1..16");
-	refused("workers", "2x", -EINVAL, "workers: '2x' is not a number; use 1..16");
-	refused("workers", "", -EINVAL, "workers: '' is not a number; use 1..16");
+		"workers: 99999999999999999999 is out of range; use 0..16");
+	refused("workers", "4294967297", -EINVAL, "workers: 4294967297 is out of range; use 0..16");
+	refused("workers", "-1", -EINVAL, "workers: '-1' is not a number; use 0..16");
+	refused("workers", "2x", -EINVAL, "workers: '2x' is not a number; use 0..16");
+	refused("workers", "", -EINVAL, "workers: '' is not a number; use 0..16");
 	refused("workers", NULL, -EINVAL, "workers: needs a value");
 	refused("xdp_mode", "nat", -EINVAL, "xdp_mode: 'nat' is not one of auto|native|generic");
 	refused("xdp_mode", "auto|native", -EINVAL,
@@ -158,7 +158,42 @@ static void interfaces(void **state)
 		assert_int_equal(wr_conf_add_interface(&c, name, &err), 0);
 	}
 	assert_int_equal(wr_conf_add_interface(&c, "last", &err), -E2BIG);
-	assert_int_equal(c.n_ifnames, WR_MAX_PORTS);
+	assert_string_equal(err.text, "interface: more than 64 interfaces");
+	assert_int_equal(c.n_ports, WR_MAX_PORTS);
+}
+
+static void ports_of_any_kind(void **state)
+{
+	struct wr_err err = {""};
+	char longest[PORT_SPEC_BYTES];
+	struct conf c;
+	int rc = 0;
+
+	(void)state;
+	wr_conf_init(&c);
+	assert_int_equal(wr_conf_add_interface(&c, "eth0,mode=generic", &err), 0);
+	assert_int_equal(wr_conf_add_interface(&c, "ring:x,dev=r0", &err), 0);
+	assert_int_equal(wr_conf_add_interface(&c, "ring:x,dev=r1", &err), 0);
+	assert_string_equal(wr_conf_port(&c, 0), "eth0,mode=generic");
+	assert_string_equal(wr_conf_port(&c, 2), "ring:x,dev=r1");
+	assert_int_equal(wr_conf_add_interface(&c, "af_xdp:eth0", &err), -EINVAL);
+	assert_string_equal(err.text, "interface: eth0 is named twice");
+	assert_int_equal(wr_conf_add_interface(&c, "eth1,eth2", &err), -EINVAL);
+	assert_string_equal(err.text, "interface: 'eth1,eth2': name one interface at a time, "
+				      "and repeat");
+	assert_int_equal(wr_conf_add_interface(&c, "ring:y,descs=0", &err), -EINVAL);
+	assert_string_equal(err.text, "interface: ring:y,descs=0: descs is 0: use a number from 1 "
+				      "to 1048576");
+	for (unsigned i = 0; !rc; i++) {
+		memset(longest, 'a', sizeof(longest));
+		memcpy(longest, "ring:", 5);
+		longest[5] = (char)('a' + i);
+		longest[sizeof(longest) - 1] = '\0';
+		rc = wr_conf_add_interface(&c, longest, &err);
+	}
+	assert_int_equal(rc, -E2BIG);
+	assert_string_equal(err.text, "interface: all of them together are longer than 1536");
+	assert_int_equal(c.n_ports, 3 + 5);
 }
 
 static void a_file(void **state)
@@ -181,8 +216,8 @@ static void a_file(void **state)
 	assert_int_equal(c.workers, 4);
 	assert_true(c.xdp_share);
 	assert_string_equal(c.socket, "/tmp/a#b");
-	assert_int_equal(c.n_ifnames, 2);
-	assert_string_equal(c.ifnames[1], "eth1");
+	assert_int_equal(c.n_ports, 2);
+	assert_string_equal(wr_conf_port(&c, 1), "eth1");
 }
 
 static void bad_line(const char *text, size_t n, const char *sentence)
@@ -205,13 +240,13 @@ static void bad_files(void **state)
 
 	(void)state;
 	memset(longer, 'x', sizeof(longer));
-	BAD_LINE("workers 1\n\nworkers 17\n", ":3: workers: 17 is out of range; use 1..16");
+	BAD_LINE("workers 1\n\nworkers 17\n", ":3: workers: 17 is out of range; use 0..16");
 	BAD_LINE("worker 1\n", ":1: no setting is named 'worker'; did you mean 'workers'?");
 	BAD_LINE("interfaces eth0\n",
 		 ":1: no setting is named 'interfaces'; did you mean 'interface'?");
 	BAD_LINE("workers\n", ":1: workers: needs a value");
 	BAD_LINE("xdp_share # on\n", ":1: xdp_share: needs a value");
-	BAD_LINE("workers 1 2\n", ":1: workers: '1 2' is not a number; use 1..16");
+	BAD_LINE("workers 1 2\n", ":1: workers: '1 2' is not a number; use 0..16");
 	BAD_LINE("interface\n", ":1: interface: needs the name of one");
 	BAD_LINE("a\0b\nworkers 2\n", ":1: longer than 510 bytes, or not text");
 	bad_line(longer, sizeof(longer), ":1: longer than 510 bytes, or not text");
@@ -236,8 +271,8 @@ static void command_line_beats_file(void **state)
 	assert_int_equal(LOAD(&c, "workers 4\nring_descs 128\ninterface eth0\n", &err), 0);
 	assert_int_equal(c.workers, 3);
 	assert_int_equal(c.ring_descs, 128);
-	assert_int_equal(c.n_ifnames, 1);
-	assert_string_equal(c.ifnames[0], "eth9");
+	assert_int_equal(c.n_ports, 1);
+	assert_string_equal(wr_conf_port(&c, 0), "eth9");
 	assert_int_equal(LOAD(&c, "workers 40\n", &err), -EINVAL);
 
 	wr_conf_init(&c);
@@ -245,8 +280,8 @@ static void command_line_beats_file(void **state)
 	assert_int_equal(wr_conf_set(&c, "workers", "3", &err), 0);
 	assert_int_equal(wr_conf_add_interface(&c, "eth9", &err), 0);
 	assert_int_equal(c.workers, 3);
-	assert_int_equal(c.n_ifnames, 1);
-	assert_string_equal(c.ifnames[0], "eth9");
+	assert_int_equal(c.n_ports, 1);
+	assert_string_equal(wr_conf_port(&c, 0), "eth9");
 }
 
 static void see_item(void *arg, const struct conf_item *item)
@@ -326,8 +361,8 @@ static void help(void **state)
 	(void)state;
 	wr_conf_print_options(file);
 	fclose(file);
-	assert_non_null(strstr(text, "  --workers 1..16\n          data-plane threads;"));
-	assert_non_null(strstr(text, "(default: 1)\n"));
+	assert_non_null(strstr(text, "  --workers 0..16\n          data-plane threads;"));
+	assert_non_null(strstr(text, "(default: 0)\n"));
 	assert_non_null(strstr(text, "  --xdp-share[=on|off]\n"));
 	assert_non_null(strstr(text, "  --socket TEXT\n"));
 	free(text);
@@ -341,7 +376,7 @@ int main(void)
 		cmocka_unit_test(interfaces),  cmocka_unit_test(a_file),
 		cmocka_unit_test(bad_files),   cmocka_unit_test(command_line_beats_file),
 		cmocka_unit_test(printing),    cmocka_unit_test(options),
-		cmocka_unit_test(help),
+		cmocka_unit_test(help),        cmocka_unit_test(ports_of_any_kind),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,13 +85,12 @@ static void a_sleeper_says_so_and_is_woken_by_a_packet(void **state)
 
 static void forget_port_1(struct worker *w, void *arg)
 {
-	(void)arg;
-	wr_worker_del_queue(w, 1);
+	wr_worker_del_queue(w, arg);
 }
 
 static void serve_port_1(struct worker *w, void *arg)
 {
-	if (wr_worker_add_queue(w, arg, 1, true))
+	if (wr_worker_add_queue(w, arg, 1, WORKER_PORT))
 		abort();
 }
 
@@ -192,7 +191,7 @@ static void workers_share_no_cache_line(void **state)
 				      worker->graph,
 				      worker->graph->edge_counts,
 				      worker->graph->node_vectors,
-				      worker->port_edge_counts[0],
+				      worker->ports[0].edge_counts,
 				      &w->port[0]->queues[0]->counters};
 
 	(void)state;

@@ -110,7 +110,7 @@ static void show_left_out(void **state)
 static void unknown_words(void **state)
 {
 	static const char possible[] =
-		"possible: status, link, route, neigh, stats, drops, graph, conf, help";
+		"possible: status, link, route, neigh, stats, drops, graph, worker, conf, help";
 	struct wr_err err = {""};
 
 	(void)state;

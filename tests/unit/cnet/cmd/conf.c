@@ -24,8 +24,8 @@ static void listing(void **state)
 	row = find(json, "workers");
 	assert_int_equal(NUM(row, "value"), 3);
 	assert_string_equal(STR(row, "from"), "command line");
-	assert_string_equal(STR(row, "default"), "1");
-	assert_string_equal(STR(row, "range"), "1..16");
+	assert_string_equal(STR(row, "default"), "0");
+	assert_string_equal(STR(row, "range"), "0..16");
 	assert_string_equal(STR(row, "unit"), "");
 	assert_string_equal(STR(find(json, "xdp_mode"), "value"), "auto");
 	assert_string_equal(STR(find(json, "xdp_mode"), "from"), "default");

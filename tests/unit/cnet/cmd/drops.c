@@ -44,8 +44,8 @@ static void all_of_them(void **state)
 	fake.edges[1] = 10;
 	fake.port_edges[0][1] = 10;
 	json = run_json(f, wr_cmd_drops_show, "a", NULL, NULL);
-	/* Each reason once: the graph's three and those of ports. */
-	assert_int_equal(json_array_size(json), 3 + wr_array_size(port_reasons));
+	/* Each reason once: the graph's three, those of ports, and the lanes'. */
+	assert_int_equal(json_array_size(json), 3 + wr_array_size(port_reasons) + 1);
 	json_decref(json);
 	assert_string_equal(run(f, wr_cmd_drops_show, "some", NULL, NULL),
 			    "22\n'some' is one word too many; see 'weir help'\n");

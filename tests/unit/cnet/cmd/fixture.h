@@ -30,7 +30,7 @@ static struct {
 	unsigned n_links, n_routes, n_neighs, n_obstacles;
 	struct mirror_stats stats;
 	uint64_t edges[FAKE_EDGES], port_edges[WR_MAX_PORTS][FAKE_EDGES], vectors[3];
-	struct port_counters closed_ports, closed_punts;
+	struct port_counters closed_ports, closed_punts, lanes[2];
 	struct stack_frames frames;
 } fake;
 
@@ -86,6 +86,12 @@ void wr_stack_closed_counters(const struct weir *weir, struct port_counters *ret
 	(void)weir;
 	*ret_ports = fake.closed_ports;
 	*ret_punts = fake.closed_punts;
+}
+
+void wr_stack_lane_counters(const struct weir *weir, unsigned from, struct port_counters *ret_sum)
+{
+	(void)weir;
+	*ret_sum = fake.lanes[from];
 }
 
 void wr_port_counters(const struct port *port, struct port_counters *ret_sum)

@@ -12,7 +12,7 @@ static void balance(void **state)
 	f->queues[0].counters =
 		(struct port_counters){.rx_pkts = 1000, .tx_pkts = 100, .tx_full = 7};
 	f->queues[1].counters = (struct port_counters){.rx_pkts = 0, .tx_pkts = 600, .tx_full = 20};
-	f->queues[2].counters = (struct port_counters){.tx_pkts = 200, .tx_full = 3};
+	f->queues[2].counters = (struct port_counters){.rx_pkts = 56, .tx_pkts = 200, .tx_full = 3};
 	fake.edges[0] = 5000; /* no drop */
 	fake.edges[1] = 5000;
 	fake.edges[2] = 40; /* first.bad */
@@ -20,18 +20,21 @@ static void balance(void **state)
 	fake.port_edges[0][2] = 40;
 	fake.port_edges[1][4] = 30;
 	fake.closed_ports = (struct port_counters){.rx_pkts = 11, .tx_pkts = 4, .tx_full = 2};
-	fake.closed_punts = (struct port_counters){.tx_pkts = 3, .tx_full = 2};
+	fake.closed_punts = (struct port_counters){.rx_pkts = 4, .tx_pkts = 3, .tx_full = 2};
+	fake.lanes[0] = (struct port_counters){.rx_pkts = 77, .tx_pkts = 78, .tx_full = 40};
+	fake.lanes[1] = (struct port_counters){.tx_full = 20};
 	json = run_json(f, wr_cmd_stats_show, NULL, NULL, NULL);
-	assert_int_equal(NUM(json, "rx_pkts"), 1011);
+	assert_int_equal(NUM(json, "rx_pkts"), 1011 + 56 + 4);
 	assert_int_equal(NUM(json, "tx_pkts"), 704);
 	assert_int_equal(NUM(json, "delivered"), 0);
 	assert_int_equal(NUM(json, "punted"), 203);
-	assert_int_equal(NUM(json, "dropped"), 7 + 20 + 3 + 40 + 30 + 2 + 2);
+	assert_int_equal(NUM(json, "dropped"), 7 + 20 + 3 + 40 + 30 + 2 + 2 + 40 + 20);
 	assert_int_equal(NUM(json, "balance"), 0);
 	port = ROW(json, "ports", 0);
 	assert_string_equal(STR(port, "name"), "eth0");
 	assert_int_equal(NUM(port, "rx_pkts"), 1000);
 	assert_int_equal(NUM(port, "punted"), 200);
+	assert_int_equal(NUM(port, "from_kernel"), 56);
 	assert_int_equal(NUM(port, "dropped"), 40 + 7 + 3);
 	assert_int_equal(NUM(ROW(json, "ports", 1), "dropped"), 30 + 20);
 	json_decref(json);
