@@ -17,7 +17,7 @@
 #include <getopt.h>
 #include <stdio.h>
 
-enum { CONF_STRING_BYTES = 108, CONF_PORTS_BYTES = 1536 };
+enum { CONF_STRING_BYTES = 108, CONF_PORTS_BYTES = 1024 };
 
 /* The words of each CHOICE row, in the row's order; a row without its enum does not compile. */
 enum conf_spread { CONF_SPREAD_QUEUE, CONF_SPREAD_FLOW };

@@ -28,7 +28,6 @@ refused 2 "eth0.*: not an option" eth0
 refused 2 "is tried|not a setting|no such setting|nearest|did you mean" -i eth0 -c <(echo "workerz 2")
 refused 2 "workers" -i eth0 -w 99
 refused 1 "eth7: no such interface" -i eth7
-refused 1 "eth0: has 1 queue for 2 workers.*ethtool" -i eth0 -w 2
 refused 1 "loopback" -i lo
 
 say=$(on r "$WEIR_BIN/weir-router" --check -i eth0 -i eth1)

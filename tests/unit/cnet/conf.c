@@ -192,8 +192,8 @@ static void ports_of_any_kind(void **state)
 		rc = wr_conf_add_interface(&c, longest, &err);
 	}
 	assert_int_equal(rc, -E2BIG);
-	assert_string_equal(err.text, "interface: all of them together are longer than 1536");
-	assert_int_equal(c.n_ports, 3 + 5);
+	assert_string_equal(err.text, "interface: all of them together are longer than 1024");
+	assert_int_equal(c.n_ports, 3 + 3);
 }
 
 static void a_file(void **state)
