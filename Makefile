@@ -20,7 +20,7 @@ say = $(if $(filter 1,$(V)),,@printf '  %-6s %s\n' $(1) $(2))
 variant := $(strip $(if $(SAN),$(SAN)) $(if $(findstring clang,$(CC)),clang))
 B := build$(if $(variant),/$(subst $() $(),-,$(variant)))
 
-PKGS := libxdp libbpf libnl-3.0 liburcu-qsbr jansson
+PKGS := libxdp libbpf libnl-3.0 liburcu-qsbr jansson libpcap
 VERSION := $(shell sed -n 's/^\#define WEIR_VERSION "\(.*\)"/\1/p' cnet/version.h)
 WARN := -Wall -Wextra -Wshadow -Wundef -Wvla -Wformat=2 -Wwrite-strings -Wcast-qual -Wpointer-arith \
 	-Wmissing-prototypes -Wstrict-prototypes -Wimplicit-fallthrough -Wnull-dereference \

@@ -9,7 +9,7 @@
  * An application is moved from a NIC to a container to a test by another string. Each driver has
  * one row, `struct port_driver`, with a table of the options it takes; reading the string, checking
  * the values and saying what is wrong with them is written once, in spec.c. A text without a colon
- * is the name of an interface: "eth0" is "af_xdp:eth0". Names cannot contain commas.
+ * is the name of an interface: "eth0" is "af_xdp:eth0". Names cannot contain ',' or '='.
  *
  * `dev=NAME` goes with any scheme and is not the driver's: a router's own interface in the kernel
  * for a port that is none (cnet/stack_port.c).
