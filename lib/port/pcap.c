@@ -25,7 +25,6 @@
 #include <fcntl.h>
 #include <pcap/pcap.h>
 #include <stdio.h>
-#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -47,7 +46,7 @@ struct pcap_in {
 	bool is_waiting; /* for frames; counted once a packet */
 	uint32_t n_passes_left;
 	bool is_endless;
-	uint64_t n_read, n_read_in_pass;
+	uint64_t n_read;
 };
 
 struct pcap_out {
@@ -124,15 +123,14 @@ static void close_in(struct pcap_in *in)
 	in->pcap = NULL;
 }
 
-/* From the start again, if it is to be read once more. A file without a packet never is. */
+/* From the start again, if it is to be read once more. */
 static bool rewind_in(struct pcap_in *in)
 {
 	char why[PCAP_ERRBUF_SIZE];
 
 	close_in(in);
-	if (!in->n_read_in_pass || (!in->is_endless && --in->n_passes_left == 0))
+	if (!in->is_endless && --in->n_passes_left == 0)
 		return false;
-	in->n_read_in_pass = 0;
 	if (!open_pcap(in->path, &in->pcap, why))
 		return true;
 	in->is_broken = true;
@@ -148,13 +146,13 @@ static bool read_record(struct pcap_in *in)
 	return rc == 1;
 }
 
+/* A file without a packet is not read for ever. */
 static void look_ahead(struct pcap_in *in)
 {
 	bool has_next = read_record(in);
 
 	if (!has_next && !in->is_broken && in->pcap && rewind_in(in))
 		has_next = read_record(in);
-	in->n_read_in_pass += has_next;
 	__atomic_store_n(&in->has_next, has_next, __ATOMIC_RELAXED);
 	if (!has_next)
 		close_in(in);
@@ -220,15 +218,15 @@ static bool pcap_arm(struct port_queue *q)
 
 /* --- OUT -------------------------------------------------------------------------------------- */
 
-/* Cuts off what may be half a packet. Returns how many are lost. */
+/* Cuts off what may be half a packet. What it could not write stdio (glibc's, musl's) has forgotten.
+ * Returns how many packets are lost. */
 static uint64_t fail_out(struct pcap_out *out)
 {
-	FILE *file = pcap_dump_file(out->dumper);
 	uint64_t n_lost = out->n_unflushed;
 
 	__atomic_store_n(&out->write_errno, errno ? (uint64_t)errno : EIO, __ATOMIC_RELAXED);
-	__fpurge(file);
-	(void)!ftruncate(fileno(file), out->whole_bytes); /* a device has no length */
+	(void)!ftruncate(fileno(pcap_dump_file(out->dumper)),
+			 out->whole_bytes); /* a device has no length */
 	out->n_unflushed = 0;
 	return n_lost;
 }

@@ -513,6 +513,7 @@ static void write_until_full(struct fixture *f, const char *name, int want_errno
 	struct stat st;
 
 	for (unsigned i = 0; i < N; i++) {
+		errno = 0; /* the first error is the one to tell */
 		transmit(f, i, N_BYTES);
 		if (is_flushed && i % 7 == 6)
 			f->port->ops->flush(f->q);
@@ -543,6 +544,25 @@ static void a_file_that_may_not_grow_stays_whole(void **state)
 		write_until_full(f, "out.pcap", EFBIG, is_flushed);
 		assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
 	}
+}
+
+static void closing_cuts_off_what_does_not_fit(void **state)
+{
+	struct rlimit old, small;
+	struct fixture *f = *state;
+	struct stat st;
+
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	small = (struct rlimit){.rlim_cur = 100, .rlim_max = old.rlim_max};
+	open_port(f, "pcap:,%s/out.pcap");
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	transmit(f, 0, 60);
+	transmit(f, 1, 60);
+	close_port(f);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	assert_int_equal(stat(path_of(f, "out.pcap"), &st), 0);
+	assert_int_equal(st.st_size, 24);
 }
 
 static void a_full_disk_leaves_a_whole_file(void **state)
@@ -658,6 +678,7 @@ int main(void)
 		TEST(what_is_read_can_be_written),
 		TEST(without_out_nothing_can_be_sent),
 		TEST(a_file_that_may_not_grow_stays_whole),
+		TEST(closing_cuts_off_what_does_not_fit),
 		TEST(a_full_disk_leaves_a_whole_file),
 		TEST(what_is_wrong_is_said),
 		TEST(a_file_that_may_not_be_written),

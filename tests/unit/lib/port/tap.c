@@ -298,6 +298,7 @@ static void without_frames_packets_wait(void **state)
 		wr_packet_free(&w->pool, all[--n_all]);
 	assert_int_equal(wr_port_rx(w->q, &pkt, 1), 1);
 	wr_packet_free(&w->pool, pkt);
+	assert_int_equal(w->q->counters.rx_no_frames, 1);
 	close(fd);
 }
 

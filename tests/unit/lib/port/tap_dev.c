@@ -298,6 +298,16 @@ static uint16_t plain_sum(const uint8_t *bytes, size_t n)
 	return (uint16_t)sum;
 }
 
+/* Frames that follow each other in a packet do not in memory. */
+static void turn_pool_round(struct fixture *f)
+{
+	struct packet *frames[N_FRAMES];
+	unsigned n = wr_pool_get(&f->pool, frames, N_FRAMES);
+
+	for (unsigned i = 0; i < n; i++)
+		wr_packet_free(&f->pool, frames[i]);
+}
+
 static void anything_else_is_finished(void **state)
 {
 	static struct message m;
@@ -305,6 +315,7 @@ static void anything_else_is_finished(void **state)
 	struct fixture *f = *state;
 	struct packet *pkt;
 
+	turn_pool_round(f);
 	use_reader(f, 0);
 	for (unsigned i = 0; i < wr_array_size(not_plain); i++) {
 		unsigned start = not_plain[i].start, at = start + not_plain[i].offset;
@@ -323,6 +334,25 @@ static void anything_else_is_finished(void **state)
 		assert_int_equal(got[at] << 8 | got[at + 1], want);
 		free_packet(f, pkt);
 	}
+}
+
+/* The kernel's sum goes to the end of the frame, that of PKT_CSUM_PARTIAL to the end of IP. */
+static void padding_is_part_of_the_sum(void **state)
+{
+	static struct message m;
+	struct fixture *f = *state;
+	struct packet *pkt;
+	size_t n = make_partial(m.bytes, ETH_HDR_BYTES, IP_PROTO_UDP, 100);
+	uint16_t want;
+
+	use_reader(f, 0);
+	memset(m.bytes + n, 0x77, 10);
+	needs_csum(&m, 34, 6);
+	want = (uint16_t)~plain_sum(m.bytes + 34, n + 10 - 34);
+	assert_int_equal(kernel_sends(f, &m, n + 10, &pkt), 0);
+	assert_int_equal(pkt->flags, 0);
+	assert_int_equal(pkt->data[40] << 8 | pkt->data[41], want);
+	free_packet(f, pkt);
 }
 
 static void a_sum_of_zero_is_sent_as_ones(void **state)
@@ -429,6 +459,11 @@ static void a_dry_pool_leaves_holes(void **state)
 	while (n)
 		wr_packet_free(&f->pool, all[--n]);
 	assert_true(wr_tap_reader_fill(&f->reader, &f->pool));
+	for (unsigned i = 0; i < WR_MAX_SEGS; i++) {
+		assert_non_null(f->reader.frames[i]);
+		for (unsigned k = 0; k < i; k++)
+			assert_ptr_not_equal(f->reader.frames[i], f->reader.frames[k]);
+	}
 }
 
 int main(void)
@@ -441,6 +476,7 @@ int main(void)
 		TEST(a_device_without_room_is_counted),
 		TEST(plain_partial_stays_unfinished),
 		TEST(anything_else_is_finished),
+		TEST(padding_is_part_of_the_sum),
 		TEST(a_sum_of_zero_is_sent_as_ones),
 		TEST(what_cannot_be_is_refused),
 		TEST(only_ip_comes_from_a_tun),
