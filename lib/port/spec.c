@@ -13,6 +13,7 @@ const struct port_driver *const wr_port_drivers[] = {
 	&wr_port_ring_driver,
 	&wr_port_tap_driver,
 	&wr_port_tun_driver,
+	&wr_port_memif_driver,
 	&wr_port_pcap_driver,
 	&wr_port_null_driver,
 	NULL,
