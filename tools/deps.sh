@@ -11,7 +11,7 @@ BUILD="gcc libc6-dev make clang llvm bpftool pkg-config libxdp-dev libbpf-dev li
 	libnl-3-dev liburcu-dev libjansson-dev libpcap-dev"
 TEST="libcmocka-dev libclang-rt-14-dev clang-format clang-tidy shellcheck git jq"
 RUN="frr iproute2 ethtool tcpdump iperf3 traceroute nftables iputils-ping procps socat netcat-openbsd
-	xdp-tools util-linux strace"
+	xdp-tools util-linux strace dpdk"
 
 POLICY=/usr/sbin/policy-rc.d
 

@@ -6,18 +6,19 @@
  * The protocol, version 2.0. The client connects to the server's socket, and the two agree by
  * messages of 128 bytes (memif_ctl.c). The client makes all the memory: regions, which are memfds
  * that it passes, and in them rings and buffers, a ring a queue and direction. A ring has 2^n
- * descriptors of 16 bytes (region, offset, length, "goes on in the next"), and two indices that run
- * freely: head is written by the client, tail by the server, whoever sends. To the server (C2S) head
- * says what was filled and tail what was taken; to the client (S2C) head says which buffers are
- * free and tail which were filled. A packet longer than a buffer takes several descriptors. Each
- * ring has an eventfd, and a flag by which its receiver says that it polls and wants no interrupt.
+ * descriptors of 16 bytes (region, offset, length, "goes on in the next"), and two indices that
+ * run freely: head is written by the client, tail by the server, whoever sends. To the server
+ * (C2S) head says what was filled and tail what was taken; to the client (S2C) head says which
+ * buffers are free and tail which were filled. A packet longer than a buffer takes several
+ * descriptors. Each ring has an eventfd, and a flag by which its receiver says that it polls and
+ * wants no interrupt.
  *
- * Who owns what. The channel, the listener, the timer and all connecting are queue 0's worker's, in
- * rx(), flush() and arm(); a look costs a system call, so a busy worker takes one every
- * MEMIF_CTL_CALLS calls, and one that slept takes one when it wakes. There is no thread and no lock.
- * A connection is a `struct memif_link`. It is published by one pointer; a queue that works on it
- * says so in `mq->link` and goes on until it sees that the pointer has changed. The end has three
- * phases: the pointer is cleared and all queues woken (make_dead), each queue lets go
+ * Who owns what. The channel, the listener, the timer and all connecting are queue 0's worker's,
+ * in rx(), flush() and arm(); a look costs a system call, so a busy worker takes one every
+ * MEMIF_CTL_CALLS calls, and one that slept takes one when it wakes. There is no thread and no
+ * lock. A connection is a `struct memif_link`. It is published by one pointer; a queue that works
+ * on it says so in `mq->link` and goes on until it sees that the pointer has changed. The end has
+ * three phases: the pointer is cleared and all queues woken (make_dead), each queue lets go
  * (wr_memif_hold_slow), then the memory is unmapped (bury). Until then no new connection begins: a
  * queue that was used must go on being used, or nobody will be connected again.
  *
@@ -25,18 +26,18 @@
  * change a packet after it was checked, would hold our frames for as long as it liked and could
  * read all others; so the driver holds no frames.
  *
- * Either side may vanish at any moment. While nobody is connected tx() frees all and counts them as
- * tx_errors, rx() has nothing; a client tries again every MEMIF_RETRY_MS, a server listens on. A
- * ring that is full is tx_full. A queue for which the peer has no ring is like one that is not
+ * Either side may vanish at any moment. While nobody is connected tx() frees all and counts them
+ * as tx_errors, rx() has nothing; a client tries again every MEMIF_RETRY_MS, a server listens on.
+ * A ring that is full is tx_full. A queue for which the peer has no ring is like one that is not
  * connected. What lay in the rings is lost with the connection, as on a wire.
  *
- * The peer is hostile. It may write anything into the rings, the descriptors and the packets at any
- * moment (memif_ring.c: load once, check, use), say anything on the channel (memif_ctl.c: a table of
- * what may be said when), pass files that would kill or stop who touches them (memif_link.c,
- * memif_bell.c), and ask for any amount (the bounds in memif_private.h). A bad descriptor is one
- * packet refused, a ring that makes no sense ends the connection, with a reason. It can still waste
- * its own share: send rubbish, wake us for nothing, connect over and over; and a descriptor it
- * passes is closed by us, which a file system of its own might delay.
+ * The peer is hostile. It may write anything into the rings, the descriptors and the packets at
+ * any moment (memif_ring.c: load once, check, use), say anything on the channel (memif_ctl.c: a
+ * table of what may be said when), pass files that would kill or stop who touches them
+ * (memif_link.c, memif_bell.c), and ask for any amount (the bounds in memif_private.h). A bad
+ * descriptor is one packet refused, a ring that makes no sense ends the connection, with a reason.
+ * It can still waste its own share: send rubbish, wake us for nothing, connect over and over; and
+ * a descriptor it passes is closed by us, which a file system of its own might delay.
  *
  * Not here: secrets (options are numbers and words), modes other than Ethernet, several ids on one
  * socket. A client's `buffer` should not be smaller than the peer's packet buffers: DPDK's server
@@ -470,7 +471,7 @@ static uint32_t memif_max_frames(const struct port_args *args)
 const struct port_driver wr_port_memif_driver = {
 	.scheme = "memif",
 	.names = "SOCKET",
-	.text = "memory shared with another process (VPP, DPDK, libmemif); '@NAME': an abstract socket",
+	.text = "memory shared with another process (VPP, DPDK); '@NAME': an abstract socket",
 	.min_names = 1,
 	.max_names = 1,
 	.n_options = wr_array_size(memif_options),

@@ -12,10 +12,10 @@
  *                                               CONNECTED     packets may flow
  *     DISCONNECT     at any time, by either: a reason in words; then the socket is closed
  *
- * The client says one thing at a time and waits for the ACK: `step` is which. What may be said when
- * is the table `talk`; whatever else comes is answered by DISCONNECT with a reason, and so is what a
- * message's own function refuses. A send that would wait ends the connection: a peer that does not
- * read has no use for it.
+ * The client says one thing at a time and waits for the ACK: `step` is which. What may be said
+ * when is the table `talk`; whatever else comes is answered by DISCONNECT with a reason, and so is
+ * what a message's own function refuses. A send that would wait ends the connection: a peer that
+ * does not read has no use for it.
  *
  * All of it is the control worker's. While a dead link is still held by another queue (`dying`) no
  * new connection begins: the listener is not watched, the client's timer waits.

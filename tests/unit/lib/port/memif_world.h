@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What the tests of the memif driver share: a directory of their own, packet memory, ports opened by
- * their strings, and waiting for something by sleeping on the ports' descriptors, so that a wake-up
- * that is lost is a test that fails.
+ * What the tests of the memif driver share: a directory of their own, packet memory, ports opened
+ * by their strings, and waiting for something by sleeping on the ports' descriptors, so that a
+ * wake-up that is lost is a test that fails.
  */
 #ifndef TESTS_MEMIF_WORLD_H
 #define TESTS_MEMIF_WORLD_H
