@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the driver does when a port cannot be had: it says why, and leaves nothing behind. */
+#include "lib/port/af_xdp_open.c"
+#include "tests/unit/lib/port/af_xdp_fixture.h"
+
+#include <dirent.h>
+#include <linux/capability.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+/* --- failures leave nothing behind ------------------------------------------------------------ */
+
+static unsigned count_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+static unsigned count_ring_maps(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[512];
+	unsigned n = 0;
+
+	assert_non_null(maps);
+	while (fgets(line, sizeof(line), maps))
+		n += strstr(line, "socket:") != NULL;
+	fclose(maps);
+	return n;
+}
+
+static void expect_failure(struct fixture *f, const struct af_xdp_conf *conf, int code,
+			   const char *sentence)
+{
+	unsigned n_fds = count_fds(), n_maps = count_ring_maps();
+	struct wr_err err = {""};
+	struct port *port = NULL;
+
+	assert_int_equal(wr_port_af_xdp_open(f->umem, conf, &port, &err), code);
+	assert_null(port);
+	if (!strstr(err.text, sentence))
+		fail_msg("'%s' is not in '%s'", sentence, err.text);
+	assert_int_equal(count_fds(), n_fds);
+	assert_int_equal(count_ring_maps(), n_maps);
+}
+
+static void failures_are_sentences(void **state)
+{
+	struct fixture *f = *state;
+	struct af_xdp_conf conf = conf_of("xa");
+
+	assert_int_equal(count_ring_maps(), 4); /* else the counting below proves nothing */
+	expect_failure(f, &conf, -EBUSY, "xa: receive queue 0 is taken by another AF_XDP socket");
+	conf.n_queues = 3;
+	expect_failure(f, &conf, -EINVAL, "xa: has 2 receive queues, 3 were asked for");
+	conf.n_queues = 0;
+	expect_failure(f, &conf, -EINVAL, "xa: 0 queues");
+	conf = conf_of("xb");
+	conf.rx_descs = 100;
+	expect_failure(f, &conf, -EINVAL, "xb: rings of 100 and 512 descriptors");
+	conf = conf_of("xb");
+	conf.ifname = "eth7";
+	conf.ifindex = 4711;
+	expect_failure(f, &conf, -ENODEV, "eth7: no such interface");
+}
+
+static void second_queue_taken_frees_the_first(void **state)
+{
+	struct fixture *f = *state;
+	struct af_xdp_conf conf = conf_of("xb");
+	struct xdp_queue taker = {.umem = f->umem, .fd = -1, .rx_descs = 64, .tx_descs = 64};
+	enum step step;
+
+	taker.q.queue_idx = 1;
+	assert_int_equal(wr_af_xdp_open_socket(&taker, conf.ifindex, XDP_COPY, -1, &step), 0);
+	conf.n_queues = 2;
+	expect_failure(f, &conf, -EBUSY, "xb: receive queue 1 is taken");
+	wr_af_xdp_close_socket(&taker);
+}
+
+static void a_queue_is_free_soon_after_close(void **state)
+{
+	struct fixture *f = *state;
+	struct af_xdp_conf conf = conf_of("xa");
+
+	for (unsigned i = 0; i < 5; i++) {
+		f->port->ops->close(f->port);
+		f->port = NULL;
+		assert_int_equal(count_ring_maps(), 0);
+		open_port(f, &conf);
+		peer_send(f, i, 60);
+		expect_here(f, f->q, i, 60);
+	}
+}
+
+static void drop_capabilities(uint32_t lost)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct caps[2];
+
+	if (syscall(SYS_capget, &head, caps))
+		_exit(3);
+	caps[0].effective &= ~lost;
+	caps[0].permitted &= ~lost;
+	if (syscall(SYS_capset, &head, caps))
+		_exit(3);
+}
+
+/* In a child without these capabilities and with this limit: the failure's code and sentence. */
+static void expect_failure_without(struct fixture *f, uint32_t lost, rlim_t memlock, int code,
+				   const char *sentence)
+{
+	struct af_xdp_conf conf = conf_of("xb");
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (!pid) {
+		const struct rlimit limit = {memlock, memlock};
+		struct wr_err err = {""};
+		struct port *port;
+		int rc;
+
+		setrlimit(RLIMIT_MEMLOCK, &limit);
+		drop_capabilities(lost);
+		rc = wr_port_af_xdp_open(f->umem, &conf, &port, &err);
+		if (rc != code || !strstr(err.text, sentence))
+			print_error("%d: %s\n", rc, err.text);
+		_exit(rc != code || !strstr(err.text, sentence));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static void missing_privileges_are_sentences(void **state)
+{
+	struct fixture *f = *state;
+
+	expect_failure_without(f, 1U << CAP_NET_RAW, RLIM_INFINITY, -EPERM,
+			       "xb: an AF_XDP socket needs CAP_NET_RAW");
+	expect_failure_without(f, 1U << CAP_IPC_LOCK | 1U << CAP_SYS_RESOURCE, 64 << 10, -ENOBUFS,
+			       "exceed the limit of 64 KiB for locked memory: raise it (ulimit -l");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(failures_are_sentences, setup),
+		TEST(second_queue_taken_frees_the_first, setup_closed),
+		TEST(a_queue_is_free_soon_after_close, setup),
+		TEST(missing_privileges_are_sentences, setup_closed),
+	};
+	int rc = enter_namespace();
+
+	return rc ? rc : cmocka_run_group_tests(tests, NULL, NULL);
+}
