@@ -56,6 +56,7 @@ static struct af_xdp_conf af_xdp_conf(const struct conf *conf, const struct port
 		.n_queues = (uint16_t)n_queues,
 		.generic = xdp_mode_of(conf, args) == CONF_XDP_MODE_GENERIC,
 		.force_copy = args->values[AF_XDP_OPT_COPY],
+		.no_tx_checksum = !conf->tx_checksum,
 		.rx_descs = descs,
 		.tx_descs = descs,
 	};

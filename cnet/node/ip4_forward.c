@@ -83,7 +83,7 @@ static inline enum ip4_forward_edge ip4_forward(struct worker *w, struct packet 
 	if (wr_unlikely(nh->oif == in->ifindex && in->send_redirects) &&
 	    wr_worker_may_punt(w, EDGE(ip4_forward_punt_redirect)))
 		return ip4_forward_punt_redirect;
-	if (pkt->flags & PKT_CSUM_PARTIAL) {
+	if ((pkt->flags & PKT_CSUM_PARTIAL) && !(w->ports[nh->port_idx].flags & PORT_TX_CSUM)) {
 		wr_l4_finish(pkt, ip);
 		pkt->flags &= (uint8_t)~PKT_CSUM_PARTIAL;
 	}

@@ -20,6 +20,23 @@ bool wr_l4_is_unfinished(const struct packet *pkt, const struct ip4_hdr *ip)
 	return field == wr_l4_pseudo_sum(ip, (uint16_t)(be16_to(ip->total_len) - IP4_HDR_BYTES));
 }
 
+bool wr_l4_csum_place(const struct packet *pkt, uint16_t *ret_start, uint16_t *ret_offset)
+{
+	const struct ip4_hdr *ip = (const struct ip4_hdr *)(pkt->data + ETH_HDR_BYTES);
+	unsigned start, offset;
+
+	if (pkt->seg_len < ETH_HDR_BYTES + IP4_HDR_BYTES)
+		return false;
+	start = ETH_HDR_BYTES + ip4_hdr_bytes(ip);
+	offset = wr_l4_csum_offset(ip->protocol);
+	if (!offset || ip4_hdr_bytes(ip) < IP4_HDR_BYTES ||
+	    pkt->seg_len < start + offset + sizeof(uint16_t))
+		return false;
+	*ret_start = (uint16_t)start;
+	*ret_offset = (uint16_t)offset;
+	return true;
+}
+
 /* Segments of odd length shift the bytes of those behind. */
 uint16_t wr_packet_sum(const struct packet *pkt, uint32_t from)
 {

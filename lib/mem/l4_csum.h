@@ -20,6 +20,12 @@
  * the packet trimmed to its total length. Fragments and packets whose L4 header is cut off are not.
  */
 bool wr_l4_is_unfinished(const struct packet *, const struct ip4_hdr *);
+/*
+ * Where the checksum of a packet with PKT_CSUM_PARTIAL lies, as whoever finishes it wants to know:
+ * `ret_start` from the packet's first byte to where the sum begins, `ret_offset` from there to the
+ * field. False if that is not within the first segment.
+ */
+bool wr_l4_csum_place(const struct packet *, uint16_t *ret_start, uint16_t *ret_offset);
 /* Finishes it in software. UDP's sum of zero becomes 0xffff (RFC 768). */
 void wr_l4_finish(struct packet *, const struct ip4_hdr *);
 /* The folded sum, not inverted, of the packet's bytes from `from` to its end. */

@@ -175,6 +175,22 @@ size_t wr_packet_copy_out(const struct packet *, void *buf, size_t n);
 /* A packet with a copy of `n` bytes, chained where they exceed a frame; NULL if frames are
  * short. */
 struct packet *wr_packet_from(struct pool *, const void *buf, size_t n);
+/* Whether that many bytes of its frame are free in front of each segment. */
+static inline bool wr_packet_has_headroom(const struct umem *umem, const struct packet *pkt,
+					  uint32_t headroom)
+{
+	for (const struct packet *seg = pkt; seg; seg = seg->next)
+		if ((wr_packet_addr(umem, seg) & (umem->frame_bytes - 1)) < headroom)
+			return false;
+	return true;
+}
+
+/*
+ * The packet with at least `headroom` bytes of its frame free in front of each segment: itself,
+ * unchanged or moved, or a copy, and it is freed. NULL if frames are short or it would take more
+ * than WR_MAX_SEGS; then it is as it was.
+ */
+struct packet *wr_packet_with_headroom(struct pool *, struct packet *, uint32_t headroom);
 /* Cuts the packet to `len` bytes (not longer than it is); frees segments that become empty. */
 void wr_packet_trim(struct pool *, struct packet *, uint32_t len);
 

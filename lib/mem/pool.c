@@ -62,6 +62,18 @@ size_t wr_packet_copy_out(const struct packet *pkt, void *buf, size_t n)
 	return done;
 }
 
+/* As many empty segments, or none. */
+static bool get_all(struct pool *pool, struct packet **ret_segs, unsigned n)
+{
+	unsigned n_had = wr_pool_get(pool, ret_segs, n);
+
+	if (n_had == n)
+		return true;
+	while (n_had)
+		wr_pool_put_frame(pool, ret_segs[--n_had]);
+	return false;
+}
+
 /* Lays `n` bytes into a frame that is still empty. */
 static void fill_segment(struct packet *seg, const uint8_t *from, size_t n)
 {
@@ -74,16 +86,9 @@ struct packet *wr_packet_from(struct pool *pool, const void *buf, size_t n)
 	struct packet *segs[WR_MAX_SEGS];
 	const size_t frame_bytes = pool->umem->frame_bytes;
 	const size_t n_segs = n / frame_bytes + (!n || n % frame_bytes);
-	unsigned n_had;
 
-	if (n_segs > WR_MAX_SEGS)
+	if (n_segs > WR_MAX_SEGS || !get_all(pool, segs, (unsigned)n_segs))
 		return NULL;
-	n_had = wr_pool_get(pool, segs, (unsigned)n_segs);
-	if (!n_had || n_had < n_segs) {
-		while (n_had)
-			wr_pool_put_frame(pool, segs[--n_had]);
-		return NULL;
-	}
 	for (size_t i = 0, at = 0; i < n_segs; i++, at += frame_bytes) {
 		fill_segment(segs[i], (const uint8_t *)buf + at,
 			     n - at < frame_bytes ? n - at : frame_bytes);
@@ -92,6 +97,68 @@ struct packet *wr_packet_from(struct pool *pool, const void *buf, size_t n)
 	segs[0]->len = (uint32_t)n;
 	segs[0]->n_segs = (uint8_t)n_segs;
 	return segs[0];
+}
+
+/* Fills the segment from where (`from`, `ret_at`) stands, up to `room` bytes. */
+static const struct packet *copy_on(struct packet *to, const struct packet *from, size_t *ret_at,
+				    size_t room)
+{
+	while (from && to->seg_len < room) {
+		size_t n = from->seg_len - *ret_at;
+
+		if (n > room - to->seg_len)
+			n = room - to->seg_len;
+		memcpy(to->data + to->seg_len, from->data + *ret_at, n);
+		to->seg_len = (uint16_t)(to->seg_len + n);
+		*ret_at += n;
+		if (*ret_at == from->seg_len) {
+			from = from->next;
+			*ret_at = 0;
+		}
+	}
+	return from;
+}
+
+static struct packet *copy_with_headroom(struct pool *pool, const struct packet *pkt,
+					 uint32_t headroom)
+{
+	const uint32_t room = pool->umem->frame_bytes - headroom;
+	const uint32_t n_segs = (pkt->len + room - 1) / room;
+	const struct packet *from = pkt;
+	struct packet *segs[WR_MAX_SEGS];
+	size_t at = 0;
+
+	if (!n_segs || n_segs > WR_MAX_SEGS || !get_all(pool, segs, n_segs))
+		return NULL;
+	for (uint32_t i = 0; i < n_segs; i++) {
+		uint8_t *data = segs[i]->data + headroom;
+
+		if (!i)
+			*segs[0] = *pkt;
+		segs[i]->data = data;
+		segs[i]->seg_len = 0;
+		segs[i]->next = i + 1 < n_segs ? segs[i + 1] : NULL;
+		from = copy_on(segs[i], from, &at, room);
+	}
+	segs[0]->n_segs = (uint8_t)n_segs;
+	return segs[0];
+}
+
+struct packet *wr_packet_with_headroom(struct pool *pool, struct packet *pkt, uint32_t headroom)
+{
+	const struct umem *umem = pool->umem;
+	struct packet *copy;
+
+	if (wr_packet_has_headroom(umem, pkt, headroom))
+		return pkt;
+	if (!pkt->next && pkt->seg_len <= umem->frame_bytes - headroom) {
+		pkt->data = memmove(wr_frame_base(umem, pkt) + headroom, pkt->data, pkt->seg_len);
+		return pkt;
+	}
+	copy = copy_with_headroom(pool, pkt, headroom);
+	if (copy)
+		wr_packet_free(pool, pkt);
+	return copy;
 }
 
 void wr_packet_trim(struct pool *pool, struct packet *pkt, uint32_t len)

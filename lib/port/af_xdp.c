@@ -10,11 +10,23 @@
  *
  * The rings are read and written with libxdp's inline functions.
  *
+ * Checksums. Where the sockets have metadata (see af_xdp_socket.c) a packet with PKT_CSUM_PARTIAL
+ * is sent as a local sender's: the kernel finishes its checksum if the interface cannot, and hands
+ * it on unfinished if nobody will ever see it on a wire. So over a veth the far end gets what it
+ * would get from the kernel forwarding in our place: a kernel, a packet marked as unfinished; an
+ * AF_XDP socket or an XDP program, one whose field holds the pseudo-header's sum, as it must expect
+ * of any local sender. `tx_checksum off` is for a far end that does not.
+ *
+ * The price: with metadata registered the kernel wants room for it in front of every segment, of
+ * packets without it too, and what lacks it would be refused as invalid, frame lost. Received
+ * frames have 256 bytes there; tx() moves the others.
+ *
  * Accounting. `in_kernel` has a bit for each frame that the kernel may touch, kept per queue, by
  * its worker. An address that the kernel gives back is good only if its bit is set; and what is set
  * when the socket is closed is what goes back to the depot. Frames for receiving (fill + rx) are at
  * most rx_descs, frames for sending (tx + completion) at most tx_descs.
  */
+#include "lib/mem/l4_csum.h"
 #include "lib/port/af_xdp_private.h"
 
 #include <errno.h>
@@ -311,6 +323,19 @@ static void kick(struct xdp_queue *x)
 		x->n_futile++;
 }
 
+/* Tells the kernel that the checksum is unfinished. One that cannot be found stays as it is. */
+static void describe_csum(const struct packet *pkt, struct xdp_desc *desc)
+{
+	struct tx_metadata *meta = (struct tx_metadata *)(void *)pkt->data - 1;
+	uint16_t start, offset;
+
+	if (!wr_l4_csum_place(pkt, &start, &offset))
+		return;
+	*meta = (struct tx_metadata){
+		.flags = XDP_TXMD_FLAGS_CHECKSUM, .csum_start = start, .csum_offset = offset};
+	desc->options |= XDP_TX_METADATA;
+}
+
 static bool can_send(const struct xdp_queue *x, const struct packet *pkt)
 {
 	if (x->is_down || x->is_gone || pkt->n_segs > WR_MAX_SEGS || (pkt->n_segs > 1 && !x->is_sg))
@@ -323,6 +348,19 @@ static bool can_send(const struct xdp_queue *x, const struct packet *pkt)
 	return true;
 }
 
+/* Room for metadata in front of each segment; the packet may become another. */
+static bool make_headroom(struct xdp_queue *x, struct packet **pkt)
+{
+	struct packet *ready;
+
+	if (!x->has_tx_metadata || wr_packet_has_headroom(x->umem, *pkt, PORT_TX_HEADROOM))
+		return true;
+	ready = wr_packet_with_headroom(x->q.pool, *pkt, PORT_TX_HEADROOM);
+	if (ready)
+		*pkt = ready;
+	return ready;
+}
+
 static bool has_room(const struct xdp_queue *x, const struct packet *pkt)
 {
 	return x->tx_descs - x->n_tx_side >= pkt->n_segs;
@@ -330,6 +368,8 @@ static bool has_room(const struct xdp_queue *x, const struct packet *pkt)
 
 static void put_packet(struct xdp_queue *x, const struct packet *pkt)
 {
+	struct xdp_desc *first = xsk_ring_prod__tx_desc(&x->tx, x->tx.cached_prod);
+
 	for (const struct packet *seg = pkt; seg; seg = seg->next) {
 		/* There is room: the ring has a slot for every frame that n_tx_side may count. */
 		struct xdp_desc *desc = xsk_ring_prod__tx_desc(&x->tx, x->tx.cached_prod++);
@@ -339,6 +379,8 @@ static void put_packet(struct xdp_queue *x, const struct packet *pkt)
 		desc->options = seg->next ? XDP_PKT_CONTD : 0;
 		lend_frame(x, seg);
 	}
+	if (x->has_tx_metadata && (pkt->flags & PKT_CSUM_PARTIAL))
+		describe_csum(pkt, first);
 	set_number(&x->n_tx_side, x->n_tx_side + pkt->n_segs);
 }
 
@@ -358,7 +400,7 @@ static void af_xdp_tx(struct port_queue *q, struct packet **pkts, unsigned n)
 	if (wr_unlikely(x->is_down) && !n_untaken(x))
 		x->is_down = false;
 	for (unsigned i = 0; i < n; i++) {
-		if (wr_unlikely(!can_send(x, pkts[i]))) {
+		if (wr_unlikely(!make_headroom(x, &pkts[i]) || !can_send(x, pkts[i]))) {
 			n_refused++;
 			n_bytes += pkts[i]->len;
 			wr_packet_free(q->pool, pkts[i]);
@@ -456,6 +498,7 @@ static void af_xdp_facts(const struct port *port,
 		emit(arg, stat_names[k], sum[k]);
 	emit(arg, "zero_copy", xdp_queue_const(port->queues[0])->is_zero_copy);
 	emit(arg, "multi_buffer", xdp_queue_const(port->queues[0])->is_sg);
+	emit(arg, "tx_checksum", xdp_queue_const(port->queues[0])->has_tx_metadata);
 }
 
 const struct port_ops wr_af_xdp_ops = {

@@ -161,8 +161,8 @@ static int open_queues(struct xdp_port *xp, const struct af_xdp_conf *conf, uint
 	int rc = 0;
 
 	for (i = 0; i < conf->n_queues && !rc; i++)
-		rc = wr_af_xdp_open_socket(&xp->queues[i], conf->ifindex, flags,
-					   i ? xp->queues[0].fd : -1, &step);
+		rc = wr_af_xdp_open_socket(&xp->queues[i], conf, flags, i ? xp->queues[0].fd : -1,
+					   &step);
 	if (!rc)
 		return 0;
 	for (unsigned k = i; k-- > 0;)
@@ -257,6 +257,13 @@ static struct xdp_port *new_port(struct umem *umem, const struct af_xdp_conf *co
 	return xp;
 }
 
+/* What was found out about the first queue's holds for all. */
+static void share_registration(struct xdp_queue *x, const struct xdp_queue *first)
+{
+	x->is_sg = first->is_sg;
+	x->has_tx_metadata = first->has_tx_metadata;
+}
+
 int wr_port_af_xdp_open(struct umem *umem, const struct af_xdp_conf *conf, struct port **ret_port,
 			struct wr_err *err)
 {
@@ -279,11 +286,13 @@ int wr_port_af_xdp_open(struct umem *umem, const struct af_xdp_conf *conf, struc
 	else
 		xp->port.mode = conf->generic ? "generic copy" : "native copy";
 	for (unsigned i = 1; i < conf->n_queues; i++)
-		xp->queues[i].is_sg = xp->queues[0].is_sg;
+		share_registration(&xp->queues[i], &xp->queues[0]);
 	if (wr_ethtool_is_virtual(conf->ifname))
 		xp->port.flags |= PORT_VIRTUAL;
 	if (!xp->queues[0].is_sg)
 		xp->port.flags |= PORT_ONE_BUFFER;
+	if (xp->queues[0].has_tx_metadata)
+		xp->port.flags |= PORT_TX_CSUM;
 	*ret_port = &xp->port;
 	return 0;
 }

@@ -20,12 +20,31 @@
 #ifndef XDP_PKT_CONTD
 #define XDP_PKT_CONTD (1 << 0)
 #endif
+#ifndef XDP_TX_METADATA
+#define XDP_TX_METADATA (1 << 1)
+#endif
+#ifndef XDP_TXMD_FLAGS_CHECKSUM
+#define XDP_TXMD_FLAGS_CHECKSUM (1 << 1)
+#endif
+#ifndef XDP_UMEM_TX_METADATA_LEN
+#define XDP_UMEM_TX_METADATA_LEN (1 << 2)
+#endif
 #ifndef XDP_MAX_TX_SKB_BUDGET
 #define XDP_MAX_TX_SKB_BUDGET 9
 #endif
 #ifndef SOL_XDP
 #define SOL_XDP 283
 #endif
+
+/* The kernel's struct xsk_tx_metadata, right in front of a packet that is sent with it. */
+struct tx_metadata {
+	uint64_t flags; /* XDP_TXMD_FLAGS_ */
+	uint16_t csum_start, csum_offset;
+	uint32_t spare;
+	uint64_t launch_time_ns;
+};
+
+static_assert(sizeof(struct tx_metadata) == PORT_TX_HEADROOM, "what the kernel is told");
 
 struct mapping {
 	void *addr; /* NULL: none */
@@ -43,6 +62,7 @@ struct xdp_queue {
 	bool is_chain_bad; /* the packet being put together is to be thrown away */
 	bool is_zero_copy;
 	bool is_sg;
+	bool has_tx_metadata;
 	uint16_t n_futile; /* flushes since the kernel last took something */
 	struct xsk_ring_cons rx;
 	struct xsk_ring_prod tx;
@@ -93,10 +113,11 @@ void wr_af_xdp_return_frames(struct xdp_queue *);
 /* What failed, for the sentence. */
 enum step { STEP_SOCKET, STEP_REGISTER, STEP_RINGS, STEP_BIND };
 
-/* Opens and binds the queue's socket: with a registration of its own, or, if `shared_fd` is not
- * negative, with that socket's. 0 or -errno, and then nothing is left of it. */
-int wr_af_xdp_open_socket(struct xdp_queue *, uint32_t ifindex, uint16_t flags, int shared_fd,
-			  enum step *ret_step);
+/* Opens and binds the queue's socket, `flags` being those of bind(): with a registration of its
+ * own, or, if `shared_fd` is not negative, with that socket's. 0 or -errno, and then nothing is
+ * left of it. */
+int wr_af_xdp_open_socket(struct xdp_queue *, const struct af_xdp_conf *, uint16_t flags,
+			  int shared_fd, enum step *ret_step);
 /* Unmaps and closes; does nothing to a queue that is closed. */
 void wr_af_xdp_close_socket(struct xdp_queue *);
 

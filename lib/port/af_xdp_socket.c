@@ -8,6 +8,12 @@
  * ports, a veth would take zero-copy from the NIC beside it, and the first interface could be
  * neither closed nor deleted before the last. The descriptors mean the same frames in all of them.
  *
+ * Metadata. In copy mode the memory is registered with room for struct tx_metadata in front of each
+ * packet to send, by which the kernel learns that a checksum is unfinished (see af_xdp.c). In
+ * zero-copy mode a driver that lacks the feature ignores the request and sends the checksum as it
+ * is; which drivers have it only their netlink family would tell (netdev, xsk-features), so there
+ * checksums are finished in software.
+ *
  * The sockets are made here and not by libxdp, which keeps the rings of a bind that failed mapped:
  * a queue whose rings are mapped is never released.
  */
@@ -133,15 +139,30 @@ static int bind_queue(const struct xdp_queue *x, uint32_t ifindex, uint16_t flag
 	}
 }
 
-static int register_umem(int fd, const struct umem *umem)
+/* The kernel's struct xdp_umem_reg; Debian 12's ends before the last field. */
+struct registration {
+	uint64_t addr, len;
+	uint32_t chunk_size, headroom, flags, tx_metadata_len;
+};
+
+/* Kernels before 6.11 know no metadata and say EINVAL. */
+static int register_umem(struct xdp_queue *x, bool may_have_metadata)
 {
-	struct xdp_umem_reg reg = {
-		.addr = (uintptr_t)umem->base,
-		.len = (uint64_t)umem->n_frames << umem->frame_shift,
-		.chunk_size = umem->frame_bytes,
+	struct registration reg = {
+		.addr = (uintptr_t)x->umem->base,
+		.len = (uint64_t)x->umem->n_frames << x->umem->frame_shift,
+		.chunk_size = x->umem->frame_bytes,
+		.flags = XDP_UMEM_TX_METADATA_LEN,
+		.tx_metadata_len = sizeof(struct tx_metadata),
 	};
 
-	return setsockopt(fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(reg)) ? -errno : 0;
+	x->has_tx_metadata =
+		may_have_metadata && !setsockopt(x->fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(reg));
+	if (x->has_tx_metadata)
+		return 0;
+	reg.flags = 0;
+	return setsockopt(x->fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(struct xdp_umem_reg)) ? -errno
+											   : 0;
 }
 
 static void read_options(struct xdp_queue *x, uint16_t flags)
@@ -160,8 +181,8 @@ static void read_options(struct xdp_queue *x, uint16_t flags)
 		(void)setsockopt(x->fd, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget, sizeof(budget));
 }
 
-int wr_af_xdp_open_socket(struct xdp_queue *x, uint32_t ifindex, uint16_t flags, int shared_fd,
-			  enum step *ret_step)
+int wr_af_xdp_open_socket(struct xdp_queue *x, const struct af_xdp_conf *conf, uint16_t flags,
+			  int shared_fd, enum step *ret_step)
 {
 	int rc = 0;
 
@@ -171,7 +192,7 @@ int wr_af_xdp_open_socket(struct xdp_queue *x, uint32_t ifindex, uint16_t flags,
 		return -errno;
 	if (shared_fd < 0) {
 		*ret_step = STEP_REGISTER;
-		rc = register_umem(x->fd, x->umem);
+		rc = register_umem(x, (flags & XDP_COPY) && !conf->no_tx_checksum);
 	}
 	if (!rc) {
 		*ret_step = STEP_RINGS;
@@ -179,7 +200,7 @@ int wr_af_xdp_open_socket(struct xdp_queue *x, uint32_t ifindex, uint16_t flags,
 	}
 	if (!rc) {
 		*ret_step = STEP_BIND;
-		rc = bind_queue(x, ifindex, flags, shared_fd);
+		rc = bind_queue(x, conf->ifindex, flags, shared_fd);
 	}
 	if (rc) {
 		wr_af_xdp_close_socket(x);

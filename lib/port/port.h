@@ -32,6 +32,12 @@ enum port_flags {
 	PORT_TX_CSUM = 1 << 3,
 };
 
+enum {
+	/* Bytes of the frame in front of the data of each segment, where a driver with PORT_TX_CSUM
+	 * wants to write. A packet that has fewer is moved or copied by its tx(). */
+	PORT_TX_HEADROOM = 24,
+};
+
 /* Written by the queue's worker, read by anyone (relaxed). */
 struct port_counters {
 	uint64_t rx_pkts, rx_bytes;
@@ -128,12 +134,13 @@ struct af_xdp_conf {
 	uint16_t n_queues; /* queues 0..n-1 of the interface */
 	bool generic;      /* the XDP program is, or will be, attached in generic mode */
 	bool force_copy;
+	bool no_tx_checksum;         /* no PORT_TX_CSUM, although the kernel has it */
 	uint32_t rx_descs, tx_descs; /* powers of two */
 };
 
 /* Binds one AF_XDP socket a queue: zero-copy if the driver has it, else copy; multi-buffer if the
  * kernel has it. The sockets are in no XSKMAP yet: lib/steer puts them there. Sets PORT_VIRTUAL by
- * what the driver is, PORT_ONE_BUFFER by what the sockets are. */
+ * what the driver is, PORT_ONE_BUFFER and PORT_TX_CSUM by what the sockets are. */
 int wr_port_af_xdp_open(struct umem *, const struct af_xdp_conf *, struct port **ret_port,
 			struct wr_err *);
 /* The socket of a queue, for the XSKMAP. */

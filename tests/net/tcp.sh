@@ -5,7 +5,8 @@
 #
 # On veth the hosts leave checksums unfinished and, in generic mode, send packets of up to 64 KiB. A
 # transfer of 32 MB both ways is byte-identical in native and generic mode, at MTU 1500 and 9000, and
-# with interfaces of different MTU; most of it, in native mode, goes through Weir.
+# with interfaces of different MTU; most of it, in native mode, goes through Weir. So it is where the
+# kernel is asked to see to the checksums, and where Weir finishes them.
 
 . "$(dirname "$0")/lib.sh"
 need socat
@@ -23,13 +24,23 @@ transfer() {
 	check "$2 got the same bytes" cmp $T/blob $T/got
 }
 
+# tx_checksum NS: the fact, of all its ports: 0 or 1.
+tx_checksum() {
+	weir "$1" -j stats show | jq '[.ports[].facts.tx_checksum] | unique[]'
+}
+
 for mode in native generic; do
-	for mtus in "1500 1500" "9000 9000" "9000 1500"; do
-		echo "--- $mode, MTU $mtus"
-		# shellcheck disable=SC2086
-		one_router $mtus
-		weir_start r -i eth0 -i eth1 --xdp-mode $mode
+	for case in "1500 1500 on" "9000 9000 on" "9000 1500 on" "1500 1500 off" "9000 1500 off"; do
+		read -r mtu_a mtu_b checksum <<<"$case"
+		echo "--- $mode, MTU $mtu_a and $mtu_b, tx_checksum $checksum"
+		one_router "$mtu_a" "$mtu_b"
+		weir_start r -i eth0 -i eth1 --xdp-mode $mode --tx-checksum="$checksum"
 		expect_eq "mode" "$mode" "$(weir r -j link show | jq -r '.[0].xdp')"
+		if [ "$checksum" = off ]; then
+			expect_eq "the kernel is not asked" 0 "$(tx_checksum r)"
+		else
+			echo "the kernel is asked (since 6.11): $(tx_checksum r)"
+		fi
 		transfer a b 10.0.2.2
 		transfer b a 10.0.1.2
 		check_accounts r

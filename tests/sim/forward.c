@@ -529,6 +529,26 @@ static void unfinished_checksums_are_finished_on_virtual_ports(void **state)
 	}
 }
 
+/* Unless the port that the packet leaves by sees to it. */
+static void unfinished_checksums_are_left_to_a_port_that_finishes_them(void **state)
+{
+	static struct frame partial, got;
+
+	(void)state;
+	frame_udp(&partial, 0, ip(172, 16, 0, 5), ip(192, 168, 1, 1), 301);
+	*(uint16_t *)(void *)(partial.b + 40) = wr_l4_pseudo_sum(frame_ip(&partial), 309);
+	for (unsigned able = 0; able < 2; able++) {
+		struct world *w = world_create(NULL, true);
+
+		w->worker->port_flags[able] |= PORT_TX_CSUM; /* 1 is the way out, 0 the way in */
+		world_send(w, 0, &partial);
+		wr_worker_turn(w->worker);
+		assert_true(world_take(w, w->wire[1], &got));
+		assert_int_equal(!memcmp(got.b + 40, partial.b + 40, 2), able);
+		world_free(w);
+	}
+}
+
 /* A way out whose port is being closed: the kernel, which still has the interface, gets the packet
  * as it came. */
 static void without_a_port_the_kernel_forwards(void **state)
@@ -740,6 +760,7 @@ int main(void)
 		cmocka_unit_test(without_transit_all_goes_to_the_kernel),
 		cmocka_unit_test(redirects_are_the_kernels_within_the_limit),
 		cmocka_unit_test(unfinished_checksums_are_finished_on_virtual_ports),
+		cmocka_unit_test(unfinished_checksums_are_left_to_a_port_that_finishes_them),
 		cmocka_unit_test(without_a_port_the_kernel_forwards),
 		cmocka_unit_test(jumbo_packets_to_a_port_of_one_buffer_are_the_kernels),
 		cmocka_unit_test(unfinished_checksums_are_told_with_every_punt),

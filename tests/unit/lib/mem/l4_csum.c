@@ -128,11 +128,42 @@ static void fragments_and_other_protocols_are_never_unfinished(void **state)
 	assert_false(wr_l4_is_unfinished(pkt, ip));
 }
 
+static void the_place_of_a_checksum_is_within_the_first_segment(void **state)
+{
+	static const struct {
+		uint8_t protocol, version_ihl;
+		uint16_t seg_bytes, start, offset; /* offset 0: none */
+	} cases[] = {
+		{IP_PROTO_TCP, 0x45, 52, 34, 16}, {IP_PROTO_TCP, 0x45, 51, 0, 0},
+		{IP_PROTO_UDP, 0x45, 42, 34, 6},  {IP_PROTO_UDP, 0x45, 41, 0, 0},
+		{IP_PROTO_UDP, 0x4f, 82, 74, 6},  {IP_PROTO_UDP, 0x4f, 81, 0, 0},
+		{IP_PROTO_UDP, 0x44, 1000, 0, 0}, {IP_PROTO_ICMP, 0x45, 1000, 0, 0},
+		{IP_PROTO_UDP, 0x45, 33, 0, 0},
+	};
+	unsigned seed = 7;
+	uint16_t right;
+
+	(void)state;
+	for (unsigned i = 0; i < wr_array_size(cases); i++) {
+		struct packet *pkt = unfinished(IP_PROTO_UDP, 1000, 2000, &seed, &right);
+		struct ip4_hdr *ip = (struct ip4_hdr *)(pkt->data + ETH_HDR_BYTES);
+		uint16_t start = 0, offset = 0;
+
+		ip->protocol = cases[i].protocol;
+		ip->version_ihl = cases[i].version_ihl;
+		pkt->seg_len = cases[i].seg_bytes;
+		assert_int_equal(wr_l4_csum_place(pkt, &start, &offset), cases[i].offset != 0);
+		assert_int_equal(start, cases[i].start);
+		assert_int_equal(offset, cases[i].offset);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(unfinished_checksums_are_seen_and_finished),
 		cmocka_unit_test(fragments_and_other_protocols_are_never_unfinished),
+		cmocka_unit_test(the_place_of_a_checksum_is_within_the_first_segment),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

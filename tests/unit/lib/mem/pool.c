@@ -163,6 +163,86 @@ static void trim_cuts_and_frees(void **state)
 	}
 }
 
+/* A packet of `n` bytes in segments of at most `seg_bytes`, each `offset` into its frame. */
+static struct packet *make_chain(struct fixture *f, const uint8_t *bytes, size_t n,
+				 size_t seg_bytes, size_t offset)
+{
+	struct packet *first = NULL, **next = &first;
+
+	for (size_t at = 0; at < n; at += seg_bytes) {
+		size_t part = n - at < seg_bytes ? n - at : seg_bytes;
+		struct packet *seg;
+
+		assert_int_equal(wr_pool_get(&f->pool, &seg, 1), 1);
+		wr_packet_init(seg, seg->data + offset, (uint16_t)part);
+		memcpy(seg->data, bytes + at, part);
+		*next = seg;
+		next = &seg->next;
+	}
+	first->len = (uint32_t)n;
+	first->n_segs = (uint8_t)((n + seg_bytes - 1) / seg_bytes);
+	first->flags = PKT_CSUM_PARTIAL;
+	first->tx_port = 5;
+	return first;
+}
+
+static void headroom_is_made_where_it_lacks(void **state)
+{
+	enum { HEADROOM = 24, MAX = 17 * 2048 };
+	static const struct {
+		size_t n, seg_bytes, offset;
+		uint8_t n_segs;
+		bool is_same;
+	} cases[] = {
+		{60, 2048, 256, 1, true},  {60, 2048, 24, 1, true},   {60, 2048, 0, 1, true},
+		{2024, 2048, 0, 1, true},  {2024, 2048, 23, 1, true}, {2025, 2048, 0, 2, false},
+		{2048, 2048, 0, 2, false}, {9014, 2048, 0, 5, false}, {9014, 1792, 256, 6, true},
+		{100, 7, 3, 1, false},     {MAX, 2048, 0, 18, false},
+	};
+	static uint8_t in[MAX], out[MAX];
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(in); i++)
+		in[i] = (uint8_t)(i * 11 + i / 256);
+	for (unsigned i = 0; i < wr_array_size(cases); i++) {
+		struct packet *pkt =
+			make_chain(f, in, cases[i].n, cases[i].seg_bytes, cases[i].offset);
+		struct packet *got = wr_packet_with_headroom(&f->pool, pkt, HEADROOM);
+
+		assert_non_null(got);
+		assert_int_equal(got == pkt, cases[i].is_same);
+		assert_true(wr_packet_has_headroom(f->umem, got, HEADROOM));
+		assert_int_equal(got->n_segs, cases[i].n_segs);
+		assert_int_equal(got->flags, PKT_CSUM_PARTIAL);
+		assert_int_equal(got->tx_port, 5);
+		assert_int_equal(got->len, cases[i].n);
+		assert_int_equal(wr_packet_copy_out(got, out, sizeof(out)), cases[i].n);
+		assert_memory_equal(in, out, cases[i].n);
+		assert_int_equal(f->pool.n + wr_umem_audit(f->umem), N_FRAMES - got->n_segs);
+		wr_packet_free(&f->pool, got);
+	}
+}
+
+static void headroom_that_cannot_be_made(void **state)
+{
+	static const uint8_t in[18 * 2048];
+	static struct packet *hoard[N_FRAMES];
+	struct fixture *f = *state;
+	struct packet *pkt = make_chain(f, in, sizeof(in), 2048, 0); /* would take 19 */
+	unsigned n;
+
+	assert_null(wr_packet_with_headroom(&f->pool, pkt, 24));
+	assert_int_equal(pkt->n_segs, 18);
+	wr_packet_free(&f->pool, pkt);
+	pkt = make_chain(f, in, 3000, 2048, 0);
+	n = wr_pool_get(&f->pool, hoard, N_FRAMES - 3); /* one is left */
+	assert_null(wr_packet_with_headroom(&f->pool, pkt, 24));
+	assert_int_equal(f->pool.n + wr_umem_audit(f->umem), 1);
+	wr_packet_free(&f->pool, pkt);
+	while (n)
+		wr_packet_free(&f->pool, hoard[--n]);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -170,7 +250,8 @@ int main(void)
 		TEST(frames_come_and_go_in_batches), TEST(a_full_pool_spills),
 		TEST(an_empty_pool_says_so),         TEST(a_new_packet_is_empty),
 		TEST(bytes_go_in_and_out),           TEST(no_packet_from_too_few_frames),
-		TEST(trim_cuts_and_frees),
+		TEST(trim_cuts_and_frees),           TEST(headroom_is_made_where_it_lacks),
+		TEST(headroom_that_cannot_be_made),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

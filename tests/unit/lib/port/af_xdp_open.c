@@ -78,7 +78,7 @@ static void second_queue_taken_frees_the_first(void **state)
 	enum step step;
 
 	taker.q.queue_idx = 1;
-	assert_int_equal(wr_af_xdp_open_socket(&taker, conf.ifindex, XDP_COPY, -1, &step), 0);
+	assert_int_equal(wr_af_xdp_open_socket(&taker, &conf, XDP_COPY, -1, &step), 0);
 	conf.n_queues = 2;
 	expect_failure(f, &conf, -EBUSY, "xb: receive queue 1 is taken");
 	wr_af_xdp_close_socket(&taker);
