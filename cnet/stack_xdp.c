@@ -59,6 +59,8 @@ static struct af_xdp_conf af_xdp_conf(const struct conf *conf, const struct port
 		.no_tx_checksum = !conf->tx_checksum,
 		.rx_descs = descs,
 		.tx_descs = descs,
+		.busy_poll_us = conf->busy_poll_us,
+		.busy_poll_budget = conf->busy_poll_budget,
 	};
 }
 

@@ -21,6 +21,14 @@
  * packets without it too, and what lacks it would be refused as invalid, frame lost. Received
  * frames have 256 bytes there; tx() moves the others.
  *
+ * Busy polling, if asked for: the driver's receive loop runs on the worker's thread, called by rx()
+ * when it has nothing to return, instead of in interrupts that take the core from the worker. It
+ * helps on a NIC whose queue is served by the worker's own core and whose interrupts the operator
+ * has deferred (napi_defer_hard_irqs and gro_flush_timeout of the interface, in sysfs); otherwise
+ * it costs a system call a turn for nothing. An interface without interrupts of its own (veth, tap)
+ * has nothing to poll. A worker with nothing to do sleeps all the same: the kernel's timer
+ * (gro_flush_timeout) looks after the queue then.
+ *
  * Accounting. `in_kernel` has a bit for each frame that the kernel may touch, kept per queue, by
  * its worker. An address that the kernel gives back is good only if its bit is set; and what is set
  * when the socket is closed is what goes back to the depot. Frames for receiving (fill + rx) are at
@@ -186,6 +194,14 @@ static struct packet *take_desc(struct xdp_queue *x, const struct xdp_desc *desc
 	return desc->options & XDP_PKT_CONTD ? NULL : end_chain(x);
 }
 
+/* Has this thread do the driver's work. What it receives comes with the next rx(), or arm() sees
+ * it. */
+static void drive(struct xdp_queue *x)
+{
+	if (wr_unlikely(x->is_busy_polled))
+		(void)recvfrom(x->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
+}
+
 static unsigned af_xdp_rx(struct port_queue *q, struct packet **ret_pkts, unsigned max)
 {
 	struct xdp_queue *x = xdp_queue(q);
@@ -208,8 +224,10 @@ static unsigned af_xdp_rx(struct port_queue *q, struct packet **ret_pkts, unsign
 		}
 		xsk_ring_cons__release(&x->rx, n_descs);
 	}
-	if (!n)
+	if (!n) {
+		drive(x);
 		return 0;
+	}
 	wr_count(&q->counters.rx_pkts, n);
 	wr_count(&q->counters.rx_bytes, n_bytes);
 	refill_if_low(x);
@@ -499,6 +517,7 @@ static void af_xdp_facts(const struct port *port,
 	emit(arg, "zero_copy", xdp_queue_const(port->queues[0])->is_zero_copy);
 	emit(arg, "multi_buffer", xdp_queue_const(port->queues[0])->is_sg);
 	emit(arg, "tx_checksum", xdp_queue_const(port->queues[0])->has_tx_metadata);
+	emit(arg, "busy_poll", xdp_queue_const(port->queues[0])->is_busy_polled);
 }
 
 const struct port_ops wr_af_xdp_ops = {

@@ -126,6 +126,28 @@ static int explain_bind(const struct af_xdp_conf *conf, unsigned queue_idx, int 
 	}
 }
 
+static int explain_busy_poll(const struct af_xdp_conf *conf, int rc, struct wr_err *err)
+{
+	switch (rc) {
+	case -EPERM:
+		return wr_err(err, rc,
+			      "%s: busy polling needs CAP_NET_ADMIN: grant it, or set busy_poll_us "
+			      "to 0",
+			      conf->ifname);
+	case -ENOPROTOOPT:
+		return wr_err(err, rc,
+			      "%s: this kernel has no busy polling: needs Linux 5.11 with "
+			      "CONFIG_NET_RX_BUSY_POLL; set busy_poll_us to 0",
+			      conf->ifname);
+	default:
+		return wr_err(err, rc,
+			      "%s: cannot poll busily for %u us and %u packets: %s: set "
+			      "busy_poll_us to 0, or ask for less",
+			      conf->ifname, conf->busy_poll_us, conf->busy_poll_budget,
+			      strerror(-rc));
+	}
+}
+
 static int explain(const struct umem *umem, const struct af_xdp_conf *conf, unsigned queue_idx,
 		   enum step step, int rc, struct wr_err *err)
 {
@@ -146,6 +168,8 @@ static int explain(const struct umem *umem, const struct af_xdp_conf *conf, unsi
 	case STEP_RINGS:
 		return wr_err(err, rc, "%s: cannot make rings of %u and %u descriptors: %s",
 			      conf->ifname, conf->rx_descs, conf->tx_descs, strerror(-rc));
+	case STEP_BUSY_POLL:
+		return explain_busy_poll(conf, rc, err);
 	case STEP_BIND:
 		break;
 	}

@@ -63,6 +63,7 @@ struct xdp_queue {
 	bool is_zero_copy;
 	bool is_sg;
 	bool has_tx_metadata;
+	bool is_busy_polled;
 	uint16_t n_futile; /* flushes since the kernel last took something */
 	struct xsk_ring_cons rx;
 	struct xsk_ring_prod tx;
@@ -111,7 +112,7 @@ void wr_af_xdp_return_frames(struct xdp_queue *);
 /* --- af_xdp_socket.c -------------------------------------------------------------------------- */
 
 /* What failed, for the sentence. */
-enum step { STEP_SOCKET, STEP_REGISTER, STEP_RINGS, STEP_BIND };
+enum step { STEP_SOCKET, STEP_REGISTER, STEP_RINGS, STEP_BUSY_POLL, STEP_BIND };
 
 /* Opens and binds the queue's socket, `flags` being those of bind(): with a registration of its
  * own, or, if `shared_fd` is not negative, with that socket's. 0 or -errno, and then nothing is

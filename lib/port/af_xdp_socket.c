@@ -181,6 +181,25 @@ static void read_options(struct xdp_queue *x, uint16_t flags)
 		(void)setsockopt(x->fd, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget, sizeof(budget));
 }
 
+static int set_busy_poll(struct xdp_queue *x, const struct af_xdp_conf *conf)
+{
+	const struct {
+		int option;
+		uint32_t value;
+	} wanted[] = {
+		{SO_PREFER_BUSY_POLL, 1},
+		{SO_BUSY_POLL, conf->busy_poll_us},
+		{SO_BUSY_POLL_BUDGET, conf->busy_poll_budget},
+	};
+
+	x->is_busy_polled = conf->busy_poll_us;
+	for (unsigned i = 0; x->is_busy_polled && i < wr_array_size(wanted); i++)
+		if (setsockopt(x->fd, SOL_SOCKET, wanted[i].option, &wanted[i].value,
+			       sizeof(wanted[i].value)))
+			return -errno;
+	return 0;
+}
+
 int wr_af_xdp_open_socket(struct xdp_queue *x, const struct af_xdp_conf *conf, uint16_t flags,
 			  int shared_fd, enum step *ret_step)
 {
@@ -197,6 +216,10 @@ int wr_af_xdp_open_socket(struct xdp_queue *x, const struct af_xdp_conf *conf, u
 	if (!rc) {
 		*ret_step = STEP_RINGS;
 		rc = make_rings(x);
+	}
+	if (!rc) {
+		*ret_step = STEP_BUSY_POLL;
+		rc = set_busy_poll(x, conf);
 	}
 	if (!rc) {
 		*ret_step = STEP_BIND;

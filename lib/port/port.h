@@ -136,6 +136,9 @@ struct af_xdp_conf {
 	bool force_copy;
 	bool no_tx_checksum;         /* no PORT_TX_CSUM, although the kernel has it */
 	uint32_t rx_descs, tx_descs; /* powers of two */
+	/* 0: off. Else rx() itself drives the driver while there is nothing to receive, for so long
+	 * and for so many packets a call; see af_xdp.c. */
+	uint32_t busy_poll_us, busy_poll_budget;
 };
 
 /* Binds one AF_XDP socket a queue: zero-copy if the driver has it, else copy; multi-buffer if the

@@ -540,7 +540,7 @@ static void unfinished_checksums_are_left_to_a_port_that_finishes_them(void **st
 	for (unsigned able = 0; able < 2; able++) {
 		struct world *w = world_create(NULL, true);
 
-		w->worker->port_flags[able] |= PORT_TX_CSUM; /* 1 is the way out, 0 the way in */
+		w->worker->ports[able].flags |= PORT_TX_CSUM; /* 1 is the way out, 0 the way in */
 		world_send(w, 0, &partial);
 		wr_worker_turn(w->worker);
 		assert_true(world_take(w, w->wire[1], &got));

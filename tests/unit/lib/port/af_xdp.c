@@ -14,9 +14,19 @@ static ssize_t kick_or_fail(int fd, const void *buf, size_t n, int flags,
 	errno = kick_errno;
 	return -1;
 }
+static unsigned n_drives; /* calls that have the driver work */
+
+static ssize_t drive_and_count(int fd, void *buf, size_t n, int flags, struct sockaddr *addr,
+			       socklen_t *len)
+{
+	n_drives++;
+	return recvfrom(fd, buf, n, flags, addr, len);
+}
 #define sendto kick_or_fail
+#define recvfrom drive_and_count
 #include "lib/port/af_xdp.c"
 #undef sendto
+#undef recvfrom
 
 #include "tests/unit/lib/port/af_xdp_fixture.h"
 
@@ -247,6 +257,52 @@ static void a_kernel_that_takes_nothing(void **state)
 	assert_int_equal(f->q->counters.tx_errors + f->q->counters.tx_full, 0);
 }
 
+static int socket_option(const struct port *port, unsigned queue_idx, int option)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	assert_int_equal(
+		getsockopt(wr_port_af_xdp_fd(port, queue_idx), SOL_SOCKET, option, &value, &len),
+		0);
+	return value;
+}
+
+static void busy_polling_is_asked_for(void **state)
+{
+	struct fixture *f = *state;
+	struct af_xdp_conf conf = conf_of("xa");
+	struct packet *pkt;
+
+	conf.n_queues = 2;
+	conf.busy_poll_us = 35;
+	conf.busy_poll_budget = 48;
+	open_port(f, &conf);
+	attach(f, false);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(socket_option(f->port, i, SO_PREFER_BUSY_POLL), 1);
+		assert_int_equal(socket_option(f->port, i, SO_BUSY_POLL), 35);
+	}
+	assert_int_equal(fact(f->port, "busy_poll"), 1);
+	n_drives = 0;
+	assert_int_equal(wr_port_rx(f->q, &pkt, 1), 0);
+	assert_int_equal(n_drives, 1);
+	peer_send(f, 4, 60);
+	expect_here(f, f->q, 4, 60);
+}
+
+static void without_busy_polling_an_empty_ring_costs_no_call(void **state)
+{
+	struct fixture *f = *state;
+	struct packet *pkt;
+
+	assert_int_equal(fact(f->port, "busy_poll"), 0);
+	assert_int_equal(socket_option(f->port, 0, SO_PREFER_BUSY_POLL), 0);
+	n_drives = 0;
+	assert_int_equal(wr_port_rx(f->q, &pkt, 1), 0);
+	assert_int_equal(n_drives, 0);
+}
+
 /* What one port receives another sends, without a copy. */
 static void ports_share_the_memory(void **state)
 {
@@ -389,6 +445,8 @@ int main(void)
 		TEST(an_exhausted_pool_is_counted_and_recovers, setup),
 		TEST(two_queues_of_one_port, setup_closed),
 		TEST(a_kernel_that_takes_nothing, setup),
+		TEST(busy_polling_is_asked_for, setup_closed),
+		TEST(without_busy_polling_an_empty_ring_costs_no_call, setup),
 		TEST(ports_share_the_memory, setup),
 		TEST(down_and_up_under_traffic, setup),
 		TEST(down_and_up_under_traffic, setup_generic),

@@ -68,6 +68,10 @@ static void failures_are_sentences(void **state)
 	conf.ifname = "eth7";
 	conf.ifindex = 4711;
 	expect_failure(f, &conf, -ENODEV, "eth7: no such interface");
+	conf = conf_of("xb");
+	conf.busy_poll_us = 20;
+	conf.busy_poll_budget = 70000; /* the kernel's limit is 65535 */
+	expect_failure(f, &conf, -EINVAL, "xb: cannot poll busily for 20 us and 70000 packets");
 }
 
 static void second_queue_taken_frees_the_first(void **state)
@@ -113,10 +117,9 @@ static void drop_capabilities(uint32_t lost)
 }
 
 /* In a child without these capabilities and with this limit: the failure's code and sentence. */
-static void expect_failure_without(struct fixture *f, uint32_t lost, rlim_t memlock, int code,
-				   const char *sentence)
+static void expect_failure_without(struct fixture *f, const struct af_xdp_conf *conf, uint32_t lost,
+				   rlim_t memlock, int code, const char *sentence)
 {
-	struct af_xdp_conf conf = conf_of("xb");
 	int status;
 	pid_t pid = fork();
 
@@ -129,7 +132,7 @@ static void expect_failure_without(struct fixture *f, uint32_t lost, rlim_t meml
 
 		setrlimit(RLIMIT_MEMLOCK, &limit);
 		drop_capabilities(lost);
-		rc = wr_port_af_xdp_open(f->umem, &conf, &port, &err);
+		rc = wr_port_af_xdp_open(f->umem, conf, &port, &err);
 		if (rc != code || !strstr(err.text, sentence))
 			print_error("%d: %s\n", rc, err.text);
 		_exit(rc != code || !strstr(err.text, sentence));
@@ -141,11 +144,17 @@ static void expect_failure_without(struct fixture *f, uint32_t lost, rlim_t meml
 static void missing_privileges_are_sentences(void **state)
 {
 	struct fixture *f = *state;
+	struct af_xdp_conf conf = conf_of("xb");
 
-	expect_failure_without(f, 1U << CAP_NET_RAW, RLIM_INFINITY, -EPERM,
+	expect_failure_without(f, &conf, 1U << CAP_NET_RAW, RLIM_INFINITY, -EPERM,
 			       "xb: an AF_XDP socket needs CAP_NET_RAW");
-	expect_failure_without(f, 1U << CAP_IPC_LOCK | 1U << CAP_SYS_RESOURCE, 64 << 10, -ENOBUFS,
+	expect_failure_without(f, &conf, 1U << CAP_IPC_LOCK | 1U << CAP_SYS_RESOURCE, 64 << 10,
+			       -ENOBUFS,
 			       "exceed the limit of 64 KiB for locked memory: raise it (ulimit -l");
+	conf.busy_poll_us = 20;
+	conf.busy_poll_budget = 64;
+	expect_failure_without(f, &conf, 1U << CAP_NET_ADMIN, RLIM_INFINITY, -EPERM,
+			       "xb: busy polling needs CAP_NET_ADMIN");
 }
 
 int main(void)
