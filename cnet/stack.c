@@ -1,18 +1,29 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "cnet/stack_private.h"
+#include "lib/sys/ethtool.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Room for every ring of every interface to be full at once; and with the interfaces known, how
- * many workers there is something to do for. */
+/* The node that an interface is attached to, as a bit; 0: none, or the port is no interface. */
+static uint64_t numa_node_of(const struct port_args *args)
+{
+	int node = args->driver == &wr_port_af_xdp_driver ? wr_ethtool_numa_node(args->names[0])
+							  : -1;
+
+	return node >= 0 && node < 64 ? UINT64_C(1) << node : 0;
+}
+
+/* Room for every ring of every interface to be full at once, on their NUMA node if it is one; and
+ * with the interfaces known, how many workers there is something to do for. */
 static int create_memory(struct weir *weir, struct wr_err *err)
 {
 	struct conf *conf = &weir->conf;
+	struct umem_conf umem = {.frame_bytes = conf->frame_bytes};
 	unsigned most_queues = 1;
-	uint32_t n_frames = 0;
+	uint64_t nodes = 0;
 
 	for (unsigned i = 0; i < conf->n_ports; i++) {
 		struct port_args args;
@@ -22,16 +33,16 @@ static int create_memory(struct weir *weir, struct wr_err *err)
 			n_queues = wr_stack_queues_of(weir, &args, err);
 		if (n_queues < 0)
 			return n_queues;
-		n_frames += wr_stack_frames_of(conf, &args, (unsigned)n_queues);
+		umem.n_frames += wr_stack_frames_of(conf, &args, (unsigned)n_queues);
+		nodes |= numa_node_of(&args);
 		weir->ports[i].max_queues = (uint16_t)n_queues;
 		if ((unsigned)n_queues > most_queues)
 			most_queues = (unsigned)n_queues;
 	}
 	conf->workers = wr_stack_choose_workers(conf, most_queues);
-	n_frames += wr_stack_worker_frames(conf->workers);
-	return wr_umem_create(
-		&(struct umem_conf){.n_frames = n_frames, .frame_bytes = conf->frame_bytes},
-		&weir->umem, err);
+	umem.n_frames += wr_stack_worker_frames(conf->workers);
+	umem.numa_nodes = nodes & (nodes - 1) ? 0 : nodes;
+	return wr_umem_create(&umem, &weir->umem, err);
 }
 
 static int create_mirror(struct weir *weir, struct wr_err *err)
@@ -203,7 +214,9 @@ static void count_frames(struct worker *w, void *arg)
 
 struct stack_frames wr_stack_frames(struct weir *weir)
 {
-	struct stack_frames frames = {.total = weir->umem->n_frames};
+	struct stack_frames frames = {.total = weir->umem->n_frames,
+				      .is_huge = weir->umem->is_huge,
+				      .numa_node = weir->umem->numa_node};
 
 	for (unsigned i = 0; i < weir->n_workers; i++)
 		wr_worker_call(weir->workers[i], count_frames, &frames);

@@ -96,6 +96,8 @@ int wr_stack_check_port(struct weir *, const char *spec, char *ret_say, size_t s
  * between turns. */
 struct stack_frames {
 	uint32_t total, free, in_flight;
+	bool is_huge;  /* in huge pages */
+	int numa_node; /* -1: unknown */
 };
 struct stack_frames wr_stack_frames(struct weir *);
 

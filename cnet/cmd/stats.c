@@ -115,6 +115,9 @@ static json_t *make_frames(struct weir *weir)
 	json_object_set_new(json, "total", wr_cmd_count(frames.total));
 	json_object_set_new(json, "free", wr_cmd_count(frames.free));
 	json_object_set_new(json, "in_flight", wr_cmd_count(frames.in_flight));
+	json_object_set_new(json, "huge", json_boolean(frames.is_huge));
+	json_object_set_new(json, "numa_node",
+			    frames.numa_node < 0 ? json_null() : json_integer(frames.numa_node));
 	return json;
 }
 

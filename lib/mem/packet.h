@@ -76,7 +76,8 @@ struct umem {
 	uint32_t frame_bytes; /* power of two, 2048 or 4096 */
 	uint8_t frame_shift;
 	bool is_huge;
-	int memfd; /* the memory, so that another process can map it */
+	int numa_node; /* where the first page lies; -1: the kernel does not say */
+	int memfd;     /* the memory, so that another process can map it */
 	struct umem_depot *depot;
 	struct ring_port *rings; /* wires with one end free, by name: lib/port/ring.c */
 };
@@ -84,6 +85,9 @@ struct umem {
 struct umem_conf {
 	uint32_t n_frames;    /* at least 1; rounded up to fill whole pages */
 	uint32_t frame_bytes; /* 2048 or 4096 */
+	/* NUMA nodes, a bit each: the memory comes from the lowest of them if it has any. 0: from
+	 * anywhere. */
+	uint64_t numa_nodes;
 };
 
 int wr_umem_create(const struct umem_conf *, struct umem **ret_umem, struct wr_err *);

@@ -5,15 +5,19 @@
  * The memory is a memfd, so that another process can map the same packets; in huge pages when it is
  * as large as one and the machine has them free. All of it is touched here, once: a page that is
  * missing later would be a fault on the fast path, and a huge page that a cgroup refuses would be a
- * SIGBUS.
+ * SIGBUS. For the same reason the NUMA node is chosen before: pages stay where they were first
+ * touched. That of the NIC is the right one, since its DMA and the worker that reads what it wrote
+ * meet in that node's cache.
  */
 #include "lib/mem/packet.h"
 
 #include <errno.h>
+#include <linux/mempolicy.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #ifndef MFD_HUGE_2MB
@@ -36,8 +40,26 @@ static size_t round_up(size_t bytes, size_t unit)
 	return (bytes + unit - 1) / unit * unit;
 }
 
+/* A kernel without NUMA, or a machine without that node, has the memory from where it can. */
+static void prefer_nodes(void *base, size_t bytes, uint64_t numa_nodes)
+{
+	enum { MAX_NODE = 64 + 1 }; /* the kernel takes one off */
+
+	if (numa_nodes)
+		(void)syscall(SYS_mbind, base, bytes, MPOL_PREFERRED, &numa_nodes, MAX_NODE, 0);
+}
+
+static int node_of(const void *page)
+{
+	int node = -1;
+
+	if (syscall(SYS_get_mempolicy, &node, NULL, 0, page, MPOL_F_NODE | MPOL_F_ADDR))
+		return -1;
+	return node;
+}
+
 /* Maps `bytes` of a new memfd; 0 or -errno. */
-static int map_memfd(struct umem *umem, size_t bytes, unsigned memfd_flags)
+static int map_memfd(struct umem *umem, size_t bytes, uint64_t numa_nodes, unsigned memfd_flags)
 {
 	int fd = memfd_create("weir-umem", MFD_CLOEXEC | memfd_flags);
 	void *base = MAP_FAILED;
@@ -53,6 +75,7 @@ static int map_memfd(struct umem *umem, size_t bytes, unsigned memfd_flags)
 	}
 	if (!memfd_flags)
 		(void)madvise(base, bytes, MADV_HUGEPAGE); /* where tmpfs may; else no harm */
+	prefer_nodes(base, bytes, numa_nodes);
 	/* Before Linux 5.14 this is EINVAL, and the pages come when they are first touched. */
 	if (madvise(base, bytes, MADV_POPULATE_WRITE) && errno != EINVAL) {
 		rc = errno == EFAULT ? -ENOMEM : -errno;
@@ -68,8 +91,9 @@ err_map:
 	return rc;
 }
 
-static int map_frames(struct umem *umem, size_t wanted_bytes, size_t *ret_bytes)
+static int map_frames(struct umem *umem, const struct umem_conf *conf, size_t *ret_bytes)
 {
+	const size_t wanted_bytes = (size_t)conf->n_frames << umem->frame_shift;
 	const size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
 
 	/* Touching what the machine has not got would not fail: it would have other processes
@@ -78,12 +102,13 @@ static int map_frames(struct umem *umem, size_t wanted_bytes, size_t *ret_bytes)
 		return -ENOMEM;
 	if (wanted_bytes >= HUGE_BYTES) {
 		*ret_bytes = round_up(wanted_bytes, HUGE_BYTES);
-		umem->is_huge = !map_memfd(umem, *ret_bytes, MFD_HUGETLB | MFD_HUGE_2MB);
+		umem->is_huge =
+			!map_memfd(umem, *ret_bytes, conf->numa_nodes, MFD_HUGETLB | MFD_HUGE_2MB);
 		if (umem->is_huge)
 			return 0;
 	}
 	*ret_bytes = round_up(wanted_bytes, page_bytes);
-	return map_memfd(umem, *ret_bytes, 0);
+	return map_memfd(umem, *ret_bytes, conf->numa_nodes, 0);
 }
 
 /* The metadata of every frame, and all frames into the depot, lowest on top. */
@@ -126,10 +151,11 @@ int wr_umem_create(const struct umem_conf *conf, struct umem **ret_umem, struct 
 	umem->memfd = -1;
 	umem->frame_bytes = conf->frame_bytes;
 	umem->frame_shift = (uint8_t)__builtin_ctz(conf->frame_bytes);
-	rc = map_frames(umem, (size_t)conf->n_frames << umem->frame_shift, &bytes);
+	rc = map_frames(umem, conf, &bytes);
 	if (rc < 0)
 		goto err_create;
 	umem->n_frames = (uint32_t)(bytes >> umem->frame_shift);
+	umem->numa_node = node_of(umem->base);
 	rc = fill_depot(umem);
 	if (rc < 0)
 		goto err_create;

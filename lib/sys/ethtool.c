@@ -52,6 +52,29 @@ bool wr_ethtool_is_virtual(const char *ifname)
 	return !info.bus_info[0] || !strncmp(info.bus_info, "N/A", sizeof(info.bus_info));
 }
 
+static int node_in(const char *path)
+{
+	FILE *file = fopen(path, "re");
+	int node;
+
+	if (!file)
+		return -1;
+	if (fscanf(file, "%d", &node) != 1 || node < 0)
+		node = -1;
+	(void)fclose(file);
+	return node;
+}
+
+int wr_ethtool_numa_node(const char *ifname)
+{
+	char path[sizeof("/sys/class/net//device/numa_node") + IFNAMSIZ];
+
+	if (strlen(ifname) >= IFNAMSIZ || strchr(ifname, '/'))
+		return -1;
+	snprintf(path, sizeof(path), "/sys/class/net/%s/device/numa_node", ifname);
+	return node_in(path);
+}
+
 void wr_ethtool_driver(const char *ifname, char ret_name[32])
 {
 	struct ethtool_drvinfo info = {.cmd = ETHTOOL_GDRVINFO};

@@ -12,6 +12,8 @@
 int wr_ethtool_n_rx_queues(const char *ifname);
 /* The driver's name ("veth", "virtio_net", "mlx5_core"); "" where there is none. */
 void wr_ethtool_driver(const char *ifname, char ret_name[32]);
+/* The NUMA node that the device is attached to, as /sys tells; -1: none, or nobody knows. */
+int wr_ethtool_numa_node(const char *ifname);
 /* An interface without a bus behind it, or one whose bus is a hypervisor's: no wire that checksums
  * were finished for. Also one that says nothing. */
 bool wr_ethtool_is_virtual(const char *ifname);

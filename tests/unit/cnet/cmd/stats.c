@@ -64,12 +64,15 @@ static void frames_and_mirror(void **state)
 	struct fixture *f = *state;
 	json_t *json;
 
-	fake.frames = (struct stack_frames){.total = 100, .free = 60, .in_flight = 40};
+	fake.frames = (struct stack_frames){
+		.total = 100, .free = 60, .in_flight = 40, .is_huge = true, .numa_node = 1};
 	fake.stats.n_routes = 77;
 	json = run_json(f, wr_cmd_stats_show, NULL, NULL, NULL);
 	assert_int_equal(NUM(json_object_get(json, "frames"), "total"), 100);
 	assert_int_equal(NUM(json_object_get(json, "frames"), "free"), 60);
 	assert_int_equal(NUM(json_object_get(json, "frames"), "in_flight"), 40);
+	assert_true(json_is_true(json_object_get(json_object_get(json, "frames"), "huge")));
+	assert_int_equal(NUM(json_object_get(json, "frames"), "numa_node"), 1);
 	assert_int_equal(NUM(json_object_get(json, "mirror"), "routes"), 77);
 	json_decref(json);
 	assert_string_equal(run(f, wr_cmd_stats_show, "all", NULL, NULL),
