@@ -83,6 +83,8 @@ int wr_stack_port_open(struct weir *weir, unsigned port_idx, struct wr_err *err)
 	if (code)
 		goto err_port;
 	say_opened(weir, sp);
+	if (sp->steer)
+		wr_stack_xdp_say_limits(weir, sp);
 	sp->is_gone = false;
 	code = wr_mirror_port_add(weir->mirror, sp->port->ifindex, port_idx);
 	if (code) {

@@ -40,6 +40,8 @@ int wr_stack_xdp_open(struct weir *, unsigned port_idx, const struct port_args *
 		      const struct mirror_link *, struct wr_err *);
 /* Workers serve the queues: sockets into the XSKMAP, program onto the interface. */
 int wr_stack_xdp_attach(struct weir *, struct stack_port *, struct wr_err *);
+/* Logs what of the interface's traffic no socket can have. */
+void wr_stack_xdp_say_limits(const struct weir *, const struct stack_port *);
 /* A frame that the sockets cannot take would be lost: the kernel keeps it. */
 void wr_stack_xdp_tell_mtu(struct stack_port *, uint32_t mtu);
 int wr_stack_xdp_check(struct weir *, const struct port_args *, char *ret_say, size_t say_bytes,
@@ -80,6 +82,14 @@ int wr_stack_tell_port(struct weir *, const struct port *);
 
 /* Logs whether the port's transit is on, and if not why; within a limit. */
 void wr_stack_say_transit(struct weir *, unsigned port_idx);
+
+/* What the sockets of a port can have, against what the interface has. */
+struct stack_limits {
+	uint32_t max_mtu, mtu;
+	unsigned n_queues; /* of the interface; drivers may add some for an XDP program */
+};
+/* Logs what stays with the kernel for it. */
+void wr_stack_say_limits(const struct weir *, unsigned port_idx, const struct stack_limits *);
 
 /* --- stack_mend.c --- */
 

@@ -6,6 +6,9 @@
  * faster is then quiet until the window ends, and what it has become by then is said, with the
  * number of changes in between. So the last line on an interface is always true, at most SAY_WINDOW
  * late; `weir status` knows at once.
+ *
+ * And once for each time that an interface is taken, what of its traffic stays with the kernel
+ * whatever its transit is, since no socket can have it.
  */
 #include "cnet/stack_private.h"
 
@@ -67,4 +70,23 @@ void wr_stack_say_transit(struct weir *weir, unsigned port_idx)
 		return;
 	weir->say_timer.fire = say_later;
 	wr_timer_start(weir->loop, &weir->say_timer, SAY_WINDOW_NS);
+}
+
+void wr_stack_say_limits(const struct weir *weir, unsigned port_idx,
+			 const struct stack_limits *limits)
+{
+	const struct stack_port *sp = &weir->ports[port_idx];
+
+	if (limits->mtu > limits->max_mtu)
+		wr_log(&weir->log, WR_LOG_WARN,
+		       "%s: packets of more than %u bytes stay with the kernel (MTU %u): %s sockets "
+		       "have no multi-buffer here; copying ones have it since Linux 6.6",
+		       sp->ifname, limits->max_mtu, limits->mtu, sp->port->mode);
+	if (limits->n_queues > sp->port->n_queues)
+		wr_log(&weir->log, WR_LOG_WARN,
+		       "%s: with the XDP program it receives on %u queues, Weir on %u of them: what "
+		       "comes by the others stays with the kernel; 'ethtool -L %s combined %u' "
+		       "before the start gives Weir all",
+		       sp->ifname, limits->n_queues, sp->port->n_queues, sp->ifname,
+		       limits->n_queues);
 }

@@ -99,11 +99,27 @@ static int open_steering(struct weir *weir, struct stack_port *sp, const struct 
 	return wr_steer_port_open(weir->steer, &conf, &sp->steer, err);
 }
 
+static uint32_t max_mtu(const struct stack_port *sp)
+{
+	return wr_port_af_xdp_max_bytes(sp->port) - ETH_HDR_BYTES;
+}
+
 void wr_stack_xdp_tell_mtu(struct stack_port *sp, uint32_t mtu)
 {
-	uint32_t max_mtu = wr_port_af_xdp_max_bytes(sp->port) - ETH_HDR_BYTES;
+	wr_steer_port_set_mtu(sp->steer, mtu < max_mtu(sp) ? mtu : max_mtu(sp));
+}
 
-	wr_steer_port_set_mtu(sp->steer, mtu < max_mtu ? mtu : max_mtu);
+void wr_stack_xdp_say_limits(const struct weir *weir, const struct stack_port *sp)
+{
+	const struct mirror_link *link = wr_mirror_link(weir->mirror, sp->port->ifindex);
+	int n_queues = wr_ethtool_n_rx_queues(sp->ifname);
+	const struct stack_limits limits = {
+		.max_mtu = max_mtu(sp),
+		.mtu = link ? link->mtu : 0,
+		.n_queues = n_queues > 0 ? (unsigned)n_queues : 0,
+	};
+
+	wr_stack_say_limits(weir, sp->port->port_idx, &limits);
 }
 
 static int open_way_back(struct weir *weir, struct stack_port *sp, const struct mirror_link *link,

@@ -117,11 +117,42 @@ static void flapping_is_summed_up(void **state)
 	free_stack(weir);
 }
 
+static void what_no_socket_can_have_is_said(void **state)
+{
+	struct port port = {.mode = "native copy", .n_queues = 2};
+	struct stack_limits limits = {.max_mtu = 1778, .mtu = 1778, .n_queues = 2};
+	struct lines lines = {.n = 0};
+	struct weir *weir = create_stack(&lines);
+
+	(void)state;
+	weir->ports[1].port = &port;
+	wr_stack_say_limits(weir, 1, &limits);
+	assert_int_equal(lines.n, 0);
+	limits.mtu = 9000;
+	wr_stack_say_limits(weir, 1, &limits);
+	assert_int_equal(lines.n, 1);
+	assert_string_equal(lines.last,
+			    "eth1: packets of more than 1778 bytes stay with the kernel (MTU "
+			    "9000): native copy sockets have no multi-buffer here; copying ones "
+			    "have it since Linux 6.6");
+	limits.mtu = 1500;
+	limits.n_queues = 4;
+	wr_stack_say_limits(weir, 1, &limits);
+	assert_int_equal(lines.n, 2);
+	assert_string_equal(
+		lines.last,
+		"eth1: with the XDP program it receives on 4 queues, Weir on 2 of them: "
+		"what comes by the others stays with the kernel; 'ethtool -L eth1 "
+		"combined 4' before the start gives Weir all");
+	free_stack(weir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_change_is_a_line),
 		cmocka_unit_test(flapping_is_summed_up),
+		cmocka_unit_test(what_no_socket_can_have_is_said),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
