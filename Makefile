@@ -4,6 +4,7 @@
 #   make demo       two FRR routers with Weir between     make lint       format, include order, clang-tidy, shellcheck
 #   make bench      side by side with the kernel          make fuzz       each fuzz target for FUZZ_S=60 seconds
 #   make install    DESTDIR= PREFIX=/usr                  make format     clang-format in place
+#   make check-kernels KERNELS="6.1 6.12 newest"          the router on Debian's kernels, in QEMU; root, half an hour
 #
 # CC=gcc|clang   SAN=address|thread   V=1 shows commands   DEPS=0 never installs packages
 
@@ -60,7 +61,7 @@ BENCH_SKELS := $(patsubst tests/bench/%.bpf.c,build/gen/%.skel.h,$(wildcard test
 FUZZ_SRC := $(wildcard tests/fuzz/*.c)
 FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=build/fuzz/%)
 
-.PHONY: all check demo bench fuzz fuzz-targets lint format install deps clean tests net-tools bench-tools
+.PHONY: all check check-kernels demo bench fuzz fuzz-targets lint format install deps clean tests net-tools bench-tools
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -142,6 +143,13 @@ build/fuzz/%: tests/fuzz/%.c build/fuzz/libweir.a Makefile
 check: deps
 	$(Q)$(MAKE) --no-print-directory all tests WERROR=1
 	$(Q)BUILD=$(B) tests/run
+
+# Not a part of check: virtual machines without KVM are slow.
+KERNELS ?= 6.1 6.12 newest
+check-kernels:
+	$(Q)tools/deps.sh kernels
+	$(Q)$(MAKE) --no-print-directory all net-tools WERROR=1
+	$(Q)tests/kernels/run $(KERNELS)
 
 demo: deps
 	$(Q)$(MAKE) --no-print-directory all net-tools

@@ -3,6 +3,9 @@
 #
 # Installs what building, testing and the demo need, on Debian 12 as root. Elsewhere it says what
 # is missing and fails only if Weir could not be built. DEPS=0: never installs.
+#
+#   tools/deps.sh            all but what one target alone needs
+#   tools/deps.sh kernels    what `make check-kernels` needs besides
 
 set -eu
 
@@ -12,6 +15,7 @@ BUILD="gcc libc6-dev make clang llvm bpftool pkg-config libxdp-dev libbpf-dev li
 TEST="libcmocka-dev libclang-rt-14-dev clang-format clang-tidy shellcheck git jq"
 RUN="frr iproute2 ethtool tcpdump iperf3 traceroute nftables iputils-ping procps socat netcat-openbsd
 	xdp-tools util-linux strace dpdk"
+KERNELS="qemu-system-x86 busybox-static kmod xz-utils debian-archive-keyring bsdextrautils"
 
 POLICY=/usr/sbin/policy-rc.d
 
@@ -52,8 +56,10 @@ if ! command -v dpkg-query >/dev/null; then
 	exit 0
 fi
 
+more=
+[ "${1:-}" != kernels ] || more=$KERNELS
 # shellcheck disable=SC2086 # lists of words
-want=$(missing $BUILD $TEST $RUN)
+want=$(missing $BUILD $TEST $RUN $more)
 [ -n "$want" ] || exit 0
 
 if [ "${DEPS:-1}" != 0 ] && [ "$(id -u)" = 0 ]; then
