@@ -1,6 +1,6 @@
 # Weir. One Makefile, no recursion; everything it makes lies under build/.
 #
-#   make            libweir, weir-router, weir            make check      all tests (root: all; else what needs none)
+#   make            libweir, the programs                 make check      all tests (root: all; else what needs none)
 #   make demo       two FRR routers with Weir between     make lint       format, include order, clang-tidy, shellcheck
 #   make bench      side by side with the kernel          make fuzz       each fuzz target for FUZZ_S=60 seconds
 #   make install    DESTDIR= PREFIX=/usr                  make format     clang-format in place
@@ -49,6 +49,7 @@ EXAMPLES := l2fwd
 PUBLIC_HEADERS := $(addprefix build/include/weir/,port.h)
 ROUTER_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(wildcard apps/router/*.c))
 WEIR_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tools/weir/*.c))
+GEN_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tools/weir-gen/*.c))
 BPF_SRC := $(wildcard bpf/*.bpf.c)
 SKELS := $(BPF_SRC:bpf/%.bpf.c=build/gen/%.skel.h)
 UNIT_SRC := $(shell find tests/unit tests/sim -name '*.c' 2>/dev/null)
@@ -65,7 +66,7 @@ FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=build/fuzz/%)
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-all: $(B)/bin/weir-router $(B)/bin/weir $(EXAMPLES:%=$(B)/bin/%)
+all: $(B)/bin/weir-router $(B)/bin/weir $(B)/bin/weir-gen $(EXAMPLES:%=$(B)/bin/%)
 
 # --- packages: asked for by what must work on a fresh machine, never by plain `make` --------------------------
 
@@ -80,7 +81,8 @@ $(B)/libweir.a: $(LIB_OBJ)
 
 $(B)/bin/weir-router: $(ROUTER_OBJ) $(B)/libweir.a
 $(B)/bin/weir: $(WEIR_OBJ) $(B)/libweir.a
-$(B)/tests/unit/tools/weir-gen/%: LDLIBS += -lpcap
+$(B)/bin/weir-gen: $(GEN_OBJ) $(B)/libweir.a
+$(B)/bin/weir-gen $(B)/tests/unit/tools/weir-gen/%: LDLIBS += -lpcap
 $(EXAMPLES:%=$(B)/bin/%): $(B)/bin/%: $(B)/obj/apps/%/main.o $(B)/libweir.a
 $(EXAMPLES:%=$(B)/obj/apps/%/main.o): $(PUBLIC_HEADERS)
 $(B)/bin/%:
@@ -174,6 +176,7 @@ format:
 install: all
 	install -D -m 755 $(B)/bin/weir-router $(DESTDIR)$(PREFIX)/sbin/weir-router
 	install -D -m 755 $(B)/bin/weir $(DESTDIR)$(PREFIX)/bin/weir
+	install -D -m 755 $(B)/bin/weir-gen $(DESTDIR)$(PREFIX)/bin/weir-gen
 	install -D -m 644 $(B)/libweir.a $(DESTDIR)$(PREFIX)/lib/libweir.a
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include/weir $(PUBLIC_HEADERS)
 	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
@@ -181,9 +184,12 @@ install: all
 		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/weir.pc
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system deploy/systemd/weir-router@.service
 	deploy/man/make.sh $(B)/bin $(B)/man
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(B)/man/weir.8 $(B)/man/weir-router.8
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(B)/man/weir.8 $(B)/man/weir-router.8 \
+		$(B)/man/weir-gen.8
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man7 $(B)/man/weir-ports.7
 	install -D -m 644 deploy/completion/weir.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/weir
+	install -D -m 644 deploy/completion/weir-gen.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/weir-gen
 
 clean:
 	rm -rf build
