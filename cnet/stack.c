@@ -7,23 +7,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The node that an interface is attached to, as a bit; 0: none, or the port is no interface. */
-static uint64_t numa_node_of(const struct port_args *args)
+/* The node that the interfaces are attached to, as a bit, if it is one; those of no node go with
+ * any. */
+static uint64_t numa_nodes_of(const struct conf *conf)
 {
-	int node = args->driver == &wr_port_af_xdp_driver ? wr_ethtool_numa_node(args->names[0])
-							  : -1;
+	uint64_t nodes = 0;
 
-	return node >= 0 && node < 64 ? UINT64_C(1) << node : 0;
+	for (unsigned i = 0; i < conf->n_ports; i++) {
+		struct port_args args;
+		int node;
+
+		if (wr_port_parse(wr_conf_port(conf, i), &args, NULL) ||
+		    args.driver != &wr_port_af_xdp_driver)
+			continue;
+		node = wr_ethtool_numa_node(args.names[0]);
+		if (node >= 0 && node < 64)
+			nodes |= UINT64_C(1) << node;
+	}
+	return nodes & (nodes - 1) ? 0 : nodes;
 }
 
-/* Room for every ring of every interface to be full at once, on their NUMA node if it is one; and
- * with the interfaces known, how many workers there is something to do for. */
+/* Room for every ring of every interface to be full at once; and with the interfaces known, how
+ * many workers there is something to do for. */
 static int create_memory(struct weir *weir, struct wr_err *err)
 {
 	struct conf *conf = &weir->conf;
-	struct umem_conf umem = {.frame_bytes = conf->frame_bytes};
+	struct umem_conf umem = {.frame_bytes = conf->frame_bytes,
+				 .numa_nodes = numa_nodes_of(conf)};
 	unsigned most_queues = 1;
-	uint64_t nodes = 0;
 
 	for (unsigned i = 0; i < conf->n_ports; i++) {
 		struct port_args args;
@@ -34,14 +45,12 @@ static int create_memory(struct weir *weir, struct wr_err *err)
 		if (n_queues < 0)
 			return n_queues;
 		umem.n_frames += wr_stack_frames_of(conf, &args, (unsigned)n_queues);
-		nodes |= numa_node_of(&args);
 		weir->ports[i].max_queues = (uint16_t)n_queues;
 		if ((unsigned)n_queues > most_queues)
 			most_queues = (unsigned)n_queues;
 	}
 	conf->workers = wr_stack_choose_workers(conf, most_queues);
 	umem.n_frames += wr_stack_worker_frames(conf->workers);
-	umem.numa_nodes = nodes & (nodes - 1) ? 0 : nodes;
 	return wr_umem_create(&umem, &weir->umem, err);
 }
 

@@ -26,9 +26,10 @@ static void memory_is_near_all_interfaces_or_anywhere(void **state)
 		{{NULL}, 0},
 		{{"vethx"}, 0},
 		{{"nic0"}, 1},
-		{{"nic1", "nic1"}, 2},
-		{{"nic1", "vethx", "nic1"}, 2},
+		{{"nic1", "eth1"}, 2},
+		{{"nic1", "vethx", "eth1"}, 2},
 		{{"nic0", "nic1"}, 0},
+		{{"nic1", "tap:nic0"}, 2},
 	};
 
 	(void)state;
@@ -37,7 +38,8 @@ static void memory_is_near_all_interfaces_or_anywhere(void **state)
 
 		wr_conf_init(&conf);
 		for (unsigned k = 0; k < 3 && cases[i].ifnames[k]; k++)
-			strcpy(conf.ifnames[conf.n_ifnames++], cases[i].ifnames[k]);
+			assert_int_equal(wr_conf_add_interface(&conf, cases[i].ifnames[k], NULL),
+					 0);
 		assert_int_equal(numa_nodes_of(&conf), cases[i].nodes);
 	}
 }
