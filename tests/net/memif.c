@@ -9,8 +9,8 @@
  * MAX bytes (60-1514). It ends after COUNT frames (0: never), or by SIGTERM, and prints one line of
  * JSON: sent, received, lost, reordered, corrupt; sleeps (times that it slept on the port's
  * descriptor); the port's counters and facts. When nothing has come back for 30 seconds, without
- * COUNT for half a second, what is on the way is given up (lost), so that it goes on after the other
- * side was restarted. -p: the same line is in FILE all the while.
+ * COUNT for half a second, what is on the way is given up (lost), so that it goes on after the
+ * other side was restarted. -p: the same line is in FILE all the while.
  */
 #include "lib/port/spec.h"
 

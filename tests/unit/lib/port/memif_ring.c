@@ -87,7 +87,7 @@ static void a_bad_descriptor_is_one_packet_refused(void **state)
 	assert_int_equal(fact_of(w->ends[0], "n_connects"), 1);
 }
 
-/* `n_chained` slots that go on, then one that ends, then a good packet; `is_cut`: only the first. */
+/* `n_chained` slots that go on, then one that ends; `is_cut`: without that one. */
 static void send_chain(struct world *w, unsigned from, unsigned n_chained, bool is_cut)
 {
 	struct port_queue *q = queue_of(w, from, 0);
