@@ -399,11 +399,30 @@ static void a_sleeping_queue_lets_go(void **state)
 	assert_true(is_readable(queue_of(w, 0, 0), PATIENCE_MS));
 	assert_int_equal(receive(queue_of(w, 0, 0), 0, 60), 0);
 	assert_non_null(((struct memif_port *)w->ends[0])->ctl.dying); /* queue 1 has it */
+	fall_asleep(queue_of(w, 0, 0));
+	assert_false(is_readable(queue_of(w, 0, 0), 0));
 	assert_true(is_readable(queue_of(w, 0, 1), 0));
 	assert_int_equal(receive(queue_of(w, 0, 1), 0, 60), 0);
 	assert_true(is_readable(queue_of(w, 0, 0), 0));
 	assert_false(queue_of(w, 0, 0)->port->ops->arm(queue_of(w, 0, 0)));
 	assert_null(((struct memif_port *)w->ends[0])->ctl.dying);
+}
+
+/* The peer may hold on to an eventfd for as long as it likes. */
+static void an_old_interrupt_wakes_nobody(void **state)
+{
+	struct world *w = *state;
+	const uint64_t one = 1;
+	int fd;
+
+	open_pair(w, ",role=server", "");
+	fd = dup(((struct memif_port *)w->ends[1])->link->tx[0].event_fd);
+	close_end(w, 1);
+	await(w, 0, false);
+	fall_asleep(queue_of(w, 0, 0));
+	assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
+	assert_false(is_readable(queue_of(w, 0, 0), 0));
+	close(fd);
 }
 
 /* --- what cannot be opened -------------------------------------------------------------------- */
@@ -528,6 +547,7 @@ int main(void)
 		TEST(a_sleeping_receiver_misses_nothing),
 		TEST(ends_come_while_two_threads_work),
 		TEST(a_sleeping_queue_lets_go),
+		TEST(an_old_interrupt_wakes_nobody),
 		TEST(impossible_ports_are_a_sentence),
 		TEST(a_path_too_long_is_a_sentence),
 		TEST(a_served_socket_is_refused),

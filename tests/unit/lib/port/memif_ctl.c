@@ -263,6 +263,27 @@ static void an_interrupt_must_be_an_eventfd(void **state)
 	end_peer(&p);
 }
 
+/* A counter that is full, and a write() to it that would wait. */
+static void an_interrupt_does_not_wait(void **state)
+{
+	struct world *w = *state;
+	const uint64_t full = UINT64_MAX - 1;
+	struct memif_bell *bell;
+	uint64_t n = 0;
+	int fd = eventfd(0, 0);
+
+	open_end(w, 0, "");
+	bell = &((struct memif_port *)w->ends[0])->queues[0].bell;
+	for (unsigned i = 0; i < 1000; i++) /* more than are reaped at once */
+		assert_int_equal(wr_memif_bell_ring(bell, fd), 0);
+	assert_int_equal(read(fd, &n, sizeof(n)), sizeof(n));
+	assert_int_equal(n, 1000);
+	assert_int_equal(write(fd, &full, sizeof(full)), sizeof(full));
+	assert_int_equal(wr_memif_bell_ring(bell, fd), 0);
+	close(fd);
+	assert_int_equal(wr_memif_bell_ring(bell, fd), -EBADF);
+}
+
 /* More descriptors than one, or one where none belongs: the teardown counts what is left. */
 static void surplus_descriptors_are_closed(void **state)
 {
@@ -397,8 +418,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(what_may_not_be_said_is_answered),  TEST(a_message_has_its_size),
 		TEST(a_region_must_be_safe_to_touch),    TEST(an_interrupt_must_be_an_eventfd),
-		TEST(surplus_descriptors_are_closed),    TEST(who_says_nothing_is_sent_away),
-		TEST(a_client_takes_what_it_is_offered), TEST(a_client_does_not_take_everything),
+		TEST(an_interrupt_does_not_wait),        TEST(surplus_descriptors_are_closed),
+		TEST(who_says_nothing_is_sent_away),     TEST(a_client_takes_what_it_is_offered),
+		TEST(a_client_does_not_take_everything),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

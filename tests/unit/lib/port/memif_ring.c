@@ -145,6 +145,20 @@ static void a_chain_too_long_ends_where_it_ends(void **state)
 	}
 }
 
+/* DPDK's client sets it, and never takes it off a slot that it uses again. */
+static void a_server_takes_the_chains_mark_off(void **state)
+{
+	struct world *w = *state;
+
+	open_tampered(w);
+	send_one(queue_of(w, 1, 0), 0, 3 * BUFFER_BYTES);
+	flush(queue_of(w, 1, 0));
+	assert_int_equal(link_of(w, 1)->tx[0].shm->descs[1].flags, MIF_DESC_NEXT);
+	assert_int_equal(receive(queue_of(w, 0, 0), 0, 3 * BUFFER_BYTES), 1);
+	assert_int_equal(link_of(w, 1)->tx[0].shm->descs[0].flags, 0);
+	assert_int_equal(link_of(w, 1)->tx[0].shm->descs[1].flags, 0);
+}
+
 static void discard_counts_packets_not_slots(void **state)
 {
 	struct world *w = *state;
@@ -299,6 +313,7 @@ int main(void)
 		TEST(a_bad_descriptor_is_one_packet_refused),
 		TEST(an_endless_chain_is_one_packet_refused),
 		TEST(a_chain_too_long_ends_where_it_ends),
+		TEST(a_server_takes_the_chains_mark_off),
 		TEST(discard_counts_packets_not_slots),
 		TEST(a_buffer_that_is_none_is_given_back_empty),
 		TEST(an_index_beyond_the_ring_ends_the_connection),
