@@ -218,8 +218,8 @@ static bool pcap_arm(struct port_queue *q)
 
 /* --- OUT -------------------------------------------------------------------------------------- */
 
-/* Cuts off what may be half a packet. What it could not write stdio (glibc's, musl's) has forgotten.
- * Returns how many packets are lost. */
+/* Cuts off what may be half a packet; what stdio could not write it has forgotten (glibc's and
+ * musl's). Returns how many packets are lost. */
 static uint64_t fail_out(struct pcap_out *out)
 {
 	uint64_t n_lost = out->n_unflushed;
