@@ -17,6 +17,7 @@
 
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+export PATH=$PATH:/usr/sbin:/sbin
 
 DIR=build/kernels
 APT=$PWD/$DIR/apt

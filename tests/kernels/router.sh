@@ -9,6 +9,7 @@
 # which:
 #
 #   - pings, UDP and TCP arrive, both ways, TCP byte for byte; Weir has forwarded them
+#   - zero-copy is used where the driver has it
 #   - where queues or large packets are left to the kernel the log says so
 #   - the accounts balance
 #   - killed, it leaves the traffic to the kernel, and a new start takes it back
@@ -121,6 +122,13 @@ limits_are_told() {
 		check "it says that large packets stay with the kernel" the_log_says 'packets of more than .* bytes'
 }
 
+# virtio_net has it, for devices with ACCESS_PLATFORM; 6.12 only for receiving, which is none.
+zero_copy_is_had() {
+	[ "$LINK $MODE" = "virtio-platform auto" ] || return 0
+	printf '%s\n' 6.18 "$(uname -r)" | sort -CV || return 0
+	expect_eq "the sockets" "native zero-copy" "$(weir r -j link show dev eth0 | jq -r '.[0].mode')"
+}
+
 # transfer FROM TO ADDRESS
 transfer() {
 	rm -f $T/got
@@ -165,6 +173,7 @@ transfer a b 10.0.2.2
 transfer b a 10.0.1.2
 check_accounts r
 limits_are_told
+zero_copy_is_had
 report
 
 weir_kill r
