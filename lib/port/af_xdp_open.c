@@ -209,17 +209,18 @@ static int open_best(struct xdp_port *xp, const struct af_xdp_conf *conf, struct
 					 XDP_COPY | XDP_USE_SG, XDP_COPY};
 	const bool copy_only = conf->generic || conf->force_copy;
 	const bool sg_only = conf->mtu + ETH_VLAN_BYTES > rx_frame_bytes(xp->umem);
+	struct wr_err why = {.text = ""};
 	int rc = -EOPNOTSUPP;
 
 	for (unsigned i = 0; i < wr_array_size(modes); i++) {
 		if ((modes[i] & XDP_ZEROCOPY) &&
 		    (copy_only || (sg_only && !(modes[i] & XDP_USE_SG))))
 			continue;
-		rc = open_queues(xp, conf, modes[i] | XDP_USE_NEED_WAKEUP, err);
+		rc = open_queues(xp, conf, modes[i] | XDP_USE_NEED_WAKEUP, &why);
 		if (!is_about_mode(rc))
 			break;
 	}
-	return rc;
+	return rc < 0 ? wr_err(err, rc, "%s", why.text) : 0;
 }
 
 static bool is_ring_size(uint32_t n)

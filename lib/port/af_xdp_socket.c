@@ -28,8 +28,9 @@
 enum {
 	TX_BUDGET = 256, /* packets a sendto() takes, where the kernel lets us say */
 	BIND_RETRY_MS = 5,
-	/* A queue is free 12-37 ms after its socket is closed. */
-	MAX_BIND_TRIES = 150 / BIND_RETRY_MS,
+	/* A queue is free 12-37 ms after its socket is closed, and on a busy machine up to a few
+	 * hundred. */
+	MAX_BIND_TRIES = 500 / BIND_RETRY_MS,
 };
 
 void wr_af_xdp_close_socket(struct xdp_queue *x)
@@ -139,13 +140,14 @@ static int bind_queue(const struct xdp_queue *x, uint32_t ifindex, uint16_t flag
 	}
 }
 
-/* The kernel's struct xdp_umem_reg; Debian 12's ends before the last field. */
+/* The kernel's struct xdp_umem_reg; in Debian 12 the last field is padding. */
 struct registration {
 	uint64_t addr, len;
 	uint32_t chunk_size, headroom, flags, tx_metadata_len;
 };
 
-/* Kernels before 6.11 know no metadata and say EINVAL. */
+/* Kernels before 6.11 know no such flag and say EINVAL; some of them would take the length without
+ * it, so that goes as well. */
 static int register_umem(struct xdp_queue *x, bool may_have_metadata)
 {
 	struct registration reg = {
@@ -161,8 +163,8 @@ static int register_umem(struct xdp_queue *x, bool may_have_metadata)
 	if (x->has_tx_metadata)
 		return 0;
 	reg.flags = 0;
-	return setsockopt(x->fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(struct xdp_umem_reg)) ? -errno
-											   : 0;
+	reg.tx_metadata_len = 0;
+	return setsockopt(x->fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(reg)) ? -errno : 0;
 }
 
 static void read_options(struct xdp_queue *x, uint16_t flags)

@@ -16,6 +16,7 @@
 #include "lib/port/af_xdp_private.h"
 
 #include <bpf/bpf.h>
+#include <dirent.h>
 #include <errno.h>
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -349,6 +350,33 @@ static inline uint64_t fact(const struct port *port, const char *name)
 
 	port->ops->facts(port, pick_fact, &w);
 	return w.value;
+}
+
+/* --- what is open ------------------------------------------------------------------------------ */
+
+static inline unsigned count_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+static inline unsigned count_ring_maps(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[512];
+	unsigned n = 0;
+
+	assert_non_null(maps);
+	while (fgets(line, sizeof(line), maps))
+		n += strstr(line, "socket:") != NULL;
+	fclose(maps);
+	return n;
 }
 
 /* --- a namespace to do it in ------------------------------------------------------------------ */

@@ -3,37 +3,11 @@
 #include "lib/port/af_xdp_open.c"
 #include "tests/unit/lib/port/af_xdp_fixture.h"
 
-#include <dirent.h>
 #include <linux/capability.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 /* --- failures leave nothing behind ------------------------------------------------------------ */
-
-static unsigned count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
-
-static unsigned count_ring_maps(void)
-{
-	FILE *maps = fopen("/proc/self/maps", "re");
-	char line[512];
-	unsigned n = 0;
-
-	assert_non_null(maps);
-	while (fgets(line, sizeof(line), maps))
-		n += strstr(line, "socket:") != NULL;
-	fclose(maps);
-	return n;
-}
 
 static void expect_failure(struct fixture *f, const struct af_xdp_conf *conf, int code,
 			   const char *sentence)
