@@ -114,7 +114,7 @@ int wr_nl_open(int protocol, uint32_t rcvbuf_bytes, bool is_events, struct nl_so
 
 		nl_socket_free(sock);
 		return wr_err(err, -saved, "cannot open a netlink socket (protocol %d): %s",
-			      protocol, nl_geterror(code));
+			      protocol, strerror(saved));
 	}
 	nl_socket_disable_auto_ack(sock);
 	fd = nl_socket_get_fd(sock);
