@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Takes the first receive queues of an interface by AF_XDP, as another program would, and keeps them
- * until SIGTERM.
+ * Takes the first receive queues of an interface by AF_XDP, as another program would, and keeps
+ * them until SIGTERM.
  *
  *   taker READY_FILE IF [QUEUES]
  */

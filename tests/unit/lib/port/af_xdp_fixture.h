@@ -352,7 +352,7 @@ static inline uint64_t fact(const struct port *port, const char *name)
 	return w.value;
 }
 
-/* --- what is open ------------------------------------------------------------------------------ */
+/* --- what is open ---------------------------------------------------------------------------*/
 
 static inline unsigned count_fds(void)
 {
