@@ -8,10 +8,11 @@
 # Weir's: 100,000 packets, none lost, in order, byte for byte, with ARP asked and answered by weir-gen
 # itself. A firewall at r that drops every tenth: a tenth is lost, to the packet. Over the wire:
 # captures are replayed byte-identical; those whose odd packets come before the even ones give exact
-# numbers for lost, reordered, too late and duplicate; `echo` sends all back; signals end it with a
-# report; nothing is left on the interfaces.
+# numbers for lost, reordered, too late and duplicate; `echo` sends all back, by the wire and by memif; signals
+# end it with a report; nothing is left on the interfaces.
 #
 # timeout: 400
+# also under: address
 
 # shellcheck source=tests/net/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -225,16 +226,26 @@ check "packets of another stream are foreign" jq -e '.received |
 
 # --- echo, signals, errors -----------------------------------------------------------------------
 
-spawn echo b "$GEN" echo af_xdp:eth0 --arp 10.9.0.2 -q
-ECHO_PID=$!
-wait_for 10 "echo has b's eth0" has_xdp b
-gen a txrx af_xdp:eth0 --src 10.9.0.1 --dst 10.9.0.2 --via 10.9.0.2 --count 5k --rate 5k --flows 3 --verify \
-	--drain 10 --fail-on-loss --fail-on-reorder
-expect_eq "echo: all came back, in order" 0 "$STATUS"
-expect_eq "echo: all 5000" 5000 "$(reports .received.packets)"
-kill -TERM "$ECHO_PID"
-check "echo: SIGTERM ends it well" wait "$ECHO_PID"
-check "echo: its report has them" grep -Eq 'packets sent back +5000' $T/echo.log
+echo_between() { # PORT PORT READY...: the second one echoes
+	rm -f $T/echo.log
+	spawn echo b "$GEN" echo "$2" --arp 10.9.0.2 -q
+	local pid=$!
+	wait_for 10 "echo has $2" "${@:3}"
+	gen a txrx "$1" --src 10.9.0.1 --dst 10.9.0.2 --via 10.9.0.2 --count 5k --rate 5k --flows 3 --verify \
+		--drain 10 --fail-on-loss --fail-on-reorder
+	expect_eq "echo by $2: all came back, in order" 0 "$STATUS"
+	expect_eq "echo by $2: all 5000" 5000 "$(reports .received.packets)"
+	kill -TERM "$pid"
+	check "echo by $2: SIGTERM ends it well" wait "$pid"
+	check "echo by $2: its report has them" grep -Eq 'packets sent back +5000' $T/echo.log
+}
+
+echo_between af_xdp:eth0 af_xdp:eth0 has_xdp b
+echo_between memif:$T/m.sock,role=client memif:$T/m.sock,role=server test -S $T/m.sock
+
+gen a tx "pcap:,$T/file.pcap" --dmac 02:00:00:00:00:01 --count 1k --rate max --size imix --flows 9
+gen a rx "pcap:$T/file.pcap" --count 1k --verify --fail-on-loss --fail-on-corruption
+expect_eq "by a file: all are there, byte for byte" 0 "$STATUS"
 
 # shellcheck disable=SC2086
 nsenter --net=/run/netns/a -- "$GEN" tx af_xdp:eth0 $to_b --rate 1k -j >$T/report 2>$T/lines &

@@ -109,7 +109,7 @@ static int read_all(const char *path, pcap_t *pcap, struct capture *capture, str
 int wr_capture_read(const char *path, struct capture *ret_capture, struct wr_err *err)
 {
 	char why[PCAP_ERRBUF_SIZE] = "";
-	struct capture capture = {NULL};
+	struct capture capture = {.n_frames = 0};
 	pcap_t *pcap =
 		pcap_open_offline_with_tstamp_precision(path, PCAP_TSTAMP_PRECISION_NANO, why);
 	int rc;
