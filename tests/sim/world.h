@@ -143,7 +143,8 @@ static inline void world_fill(struct world *w)
 	world_route(w, ip(100, 64, 0, 0), 10, FIB_NH_KERNEL);
 }
 
-static inline struct world *world_create(const struct worker_conf *conf, bool is_virtual)
+/* A worker without ports, before its tables are filled. */
+static inline struct world *world_create_bare(const struct worker_conf *conf)
 {
 	struct world *w = calloc(1, sizeof(*w));
 	struct worker_conf own = conf ? *conf : (struct worker_conf){.worker_idx = 0};
@@ -163,6 +164,13 @@ static inline struct world *world_create(const struct worker_conf *conf, bool is
 	own.beat = &w->beat;
 	own.deadline_ns = 30 * WR_NS_PER_MS;
 	assert_int_equal(wr_worker_create(&own, &w->worker), 0);
+	return w;
+}
+
+static inline struct world *world_create(const struct worker_conf *conf, bool is_virtual)
+{
+	struct world *w = world_create_bare(conf);
+
 	for (unsigned i = 0; i < N_WIRES; i++)
 		world_add_port(w, i, is_virtual);
 	world_fill(w);
