@@ -82,7 +82,6 @@ $(B)/libweir.a: $(LIB_OBJ)
 $(B)/bin/weir-router: $(ROUTER_OBJ) $(B)/libweir.a
 $(B)/bin/weir: $(WEIR_OBJ) $(B)/libweir.a
 $(B)/bin/weir-gen: $(GEN_OBJ) $(B)/libweir.a
-$(B)/bin/weir-gen $(B)/tests/unit/tools/weir-gen/%: LDLIBS += -lpcap
 $(EXAMPLES:%=$(B)/bin/%): $(B)/bin/%: $(B)/obj/apps/%/main.o $(B)/libweir.a
 $(EXAMPLES:%=$(B)/obj/apps/%/main.o): $(PUBLIC_HEADERS)
 $(B)/bin/%:

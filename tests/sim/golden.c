@@ -11,7 +11,8 @@
  * difference is a change in what Weir does with packets: if it is wanted, UPDATE=1 writes all files
  * anew, and the commit shows what it was.
  *
- * Port 1 has no way into the kernel, and for eth_input is no router's.
+ * Port 1 has no way into the kernel, and for eth_input is no router's. What takes two workers or the
+ * kernel's side of a port (host, spread, handoff) is in workers.c.
  */
 #include "lib/port/spec.h"
 #include "tests/sim/world.h"
@@ -149,13 +150,15 @@ static void open_ports(struct world *w, unsigned node, const char *dir)
 			iface.send_redirects = true;
 			w->port[i]->flags = i ? PORT_ONE_BUFFER : 0;
 		}
-		assert_int_equal(wr_worker_add_queue(w->worker, w->port[i]->queues[0], i, true), 0);
+		assert_int_equal(
+			wr_worker_add_queue(w->worker, w->port[i]->queues[0], i, WORKER_PORT), 0);
 		assert_int_equal(wr_fib_iface_set(w->fib, i, &iface), 0);
 	}
 	snprintf(text, sizeof(text), "pcap:,%s/%s.punt0.pcap", dir, name);
 	w->punt[0] = open_port(w->umem, text);
-	assert_int_equal(
-		wr_worker_add_queue(w->worker, w->punt[0]->queues[0], WORKER_PUNT_OUT, false), 0);
+	assert_int_equal(wr_worker_add_queue(w->worker, w->punt[0]->queues[0], WORKER_PUNT_OUT,
+					     WORKER_SENDS),
+			 0);
 }
 
 /* 10.77.0.0/16 leaves by a port that is gone, 10.78.0.0/16 by port 1 with an MTU of 9000. */
