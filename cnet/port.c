@@ -30,7 +30,7 @@
 enum {
 	DEFAULT_BUFFERS = 1024,
 	DEFAULT_BUFFER_BYTES = 2048,
-	DEFAULT_DEADLINE_MS = 100,
+	DEFAULT_DEADLINE_MS = 1000,
 	MAX_WAIT_QUEUES = 256,
 	/* A sleeper on a heartbeat wakes at least so often: see bpf/steer.h on lost wake-ups. */
 	MAX_SLEEP_MS = 1000,
@@ -163,8 +163,9 @@ static int attach(struct weir_io *io, struct io_port *p, struct wr_err *err)
 			.word = wr_steer_beat(io->steer, beat_idx),
 			.deadline_ns = io->deadline_ns,
 		};
-		/* The word stays 0, "nobody": the kernel keeps what comes by this queue until
-		 * somebody uses it. */
+		/* What comes before the first weir_rx() is kept for it, for one deadline from the
+		 * first frame on. */
+		wr_beat_sleep(&p->queues[i].beat);
 	}
 	wr_steer_port_set_mtu(p->steer, takeable_mtu(p->port));
 	rc = wr_steer_port_attach(p->steer, NULL, err);
@@ -359,6 +360,25 @@ int weir_io_mac(const struct weir_io *io, unsigned port_idx, uint8_t ret_mac[6])
 		return -ENODEV;
 	memcpy(ret_mac, p->port->mac.b, sizeof(p->port->mac.b));
 	return 0;
+}
+
+static void see_connected(void *arg, const char *name, uint64_t value)
+{
+	if (!strcmp(name, "connected"))
+		*(int *)arg = value != 0;
+}
+
+int weir_io_is_connected(const struct weir_io *io, unsigned port_idx)
+{
+	const struct io_port *p = find_port(io, port_idx);
+	int is_connected = 1;
+
+	if (!p)
+		return -ENODEV;
+	/* An interface's statistics are system calls, and say nothing of this. */
+	if (!p->steer && p->port->ops->facts)
+		p->port->ops->facts(p->port, see_connected, &is_connected);
+	return is_connected;
 }
 
 /* AF_XDP's own statistics of what it could not deliver. */

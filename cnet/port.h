@@ -26,10 +26,10 @@
  * threads at once, without a lock. weir_io_open() and weir_io_close() are called while no queue is
  * in use; the rest of weir_io_*() may be called by any thread.
  *
- * An interface opened with "af_xdp:" gives all frames of a queue to the program, whatever they are,
- * as long as somebody calls weir_rx() or weir_wait() on it. The frames of a queue that nobody uses,
- * or not for longer than `deadline_ms`, stay with the kernel, and all of them once the program has
- * ended. "af_xdp:" needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF. On virtual interfaces in generic
+ * An interface opened with "af_xdp:" gives all frames of its queues to the program, whatever they
+ * are. The frames of a queue for which nobody has called weir_rx() or weir_wait() for longer than
+ * `deadline_ms` stay with the kernel, and all of them once the program has ended. "af_xdp:" needs
+ * CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF. On virtual interfaces in generic
  * mode a frame may be several packets in one, as local senders hand them to their hardware: switch
  * that off at the sender (ethtool -K IF tso off gso off).
  *
@@ -89,7 +89,7 @@ struct weir_io_options {
 	 * may keep for itself. 0: 1024. */
 	uint32_t n_buffers;
 	uint32_t buffer_bytes; /* 2048 or 4096; 0: 2048. A larger packet takes several. */
-	uint32_t deadline_ms;  /* see above, of af_xdp ports; 0: 100 */
+	uint32_t deadline_ms;  /* see above, of af_xdp ports; 0: 1000 */
 };
 
 /*
@@ -110,6 +110,11 @@ const char *weir_io_mode(const struct weir_io *io, unsigned port_idx);
 /* The interface's MAC address into `ret_mac`, or one that is locally administered where there is no
  * interface. -ENODEV: no such port. */
 int weir_io_mac(const struct weir_io *io, unsigned port_idx, uint8_t ret_mac[6]);
+
+/* Whether there is somebody at the far end: 0 for a memif whose peer has not come, or has gone; what
+ * is sent then is freed and counted (tx_errors). 1 for every other kind of port. -ENODEV: no such
+ * port. */
+int weir_io_is_connected(const struct weir_io *io, unsigned port_idx);
 
 struct weir_io_stats {
 	uint64_t rx_packets, rx_bytes;

@@ -47,7 +47,7 @@ expect_eq "no flow is reordered" 0 "$(flood_result reordered)"
 expect_num "worker 0 has handed over" "$(worker 0 handed_over)" ">" 1000
 expect_num "worker 1 has forwarded" "$(worker 1 taken_over)" ">" 1000
 expect_num "worker 0 has forwarded its own" \
-	"$(weir r -j graph show | jq '.[] | select(.name == "spread") | .edges[0].packets')" ">" 1000
+	"$(weir r -j graph show | jq '.[] | select(.node == "spread") | .edges[0].packets')" ">" 1000
 check_accounts r
 
 flood_start queue a b 10.0.2.2 $PPS $SECONDS_EACH -f 32

@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -156,6 +157,27 @@ static void waiting_ends_when_something_comes(void **state)
 	close_balanced(io);
 }
 
+static void a_memif_is_connected_once_both_are_there(void **state)
+{
+	char client[40], server[64], alone[64];
+	const char *const names[] = {server, client, alone};
+	struct weir_queue *queues[3];
+	struct weir_io *io = NULL;
+
+	(void)state;
+	snprintf(client, sizeof(client), "memif:@weir-test-%d", getpid());
+	snprintf(server, sizeof(server), "%s,role=server", client);
+	snprintf(alone, sizeof(alone), "%s-none", client);
+	assert_int_equal(weir_io_open(names, 3, NULL, &io, NULL), 0);
+	for (unsigned i = 0; i < 3; i++)
+		queues[i] = weir_io_queue(io, i, 0);
+	assert_int_equal(weir_io_is_connected(io, 0), 0);
+	while (!weir_io_is_connected(io, 0) || !weir_io_is_connected(io, 1))
+		assert_in_range(weir_wait(queues, 2, 1000000), 0, 2);
+	assert_int_equal(weir_io_is_connected(io, 2), 0);
+	close_balanced(io);
+}
+
 static void what_cannot_be_opened_is_a_sentence(void **state)
 {
 	static const struct {
@@ -199,6 +221,8 @@ static void what_is_not_there_is_said(void **state)
 	assert_null(weir_io_queue(io, 0, 1));
 	assert_null(weir_io_queue(io, 2, 0));
 	assert_int_equal(weir_io_stats(io, 2, &stats), -ENODEV);
+	assert_int_equal(weir_io_is_connected(io, 2), -ENODEV);
+	assert_int_equal(weir_io_is_connected(io, 1), 1);
 	assert_int_equal(weir_io_mac(io, 2, mac), -ENODEV);
 	assert_int_equal(weir_io_mac(io, 1, mac), 0);
 	assert_memory_equal(mac, "\2weir\1", 6);
@@ -215,6 +239,7 @@ int main(void)
 		TEST(a_full_port_takes_and_counts),
 		TEST(a_checksum_left_to_hardware_is_finished),
 		TEST(waiting_ends_when_something_comes),
+		TEST(a_memif_is_connected_once_both_are_there),
 		TEST(what_cannot_be_opened_is_a_sentence),
 		TEST(what_is_not_there_is_said),
 	};
