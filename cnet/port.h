@@ -111,9 +111,9 @@ const char *weir_io_mode(const struct weir_io *io, unsigned port_idx);
  * interface. -ENODEV: no such port. */
 int weir_io_mac(const struct weir_io *io, unsigned port_idx, uint8_t ret_mac[6]);
 
-/* Whether there is somebody at the far end: 0 for a memif whose peer has not come, or has gone; what
- * is sent then is freed and counted (tx_errors). 1 for every other kind of port. -ENODEV: no such
- * port. */
+/* Whether there is somebody at the far end: 0 for a memif whose peer has not come, or has gone;
+ * what is sent then is freed and counted (tx_errors). 1 for every other kind of port. -ENODEV: no
+ * such port. */
 int weir_io_is_connected(const struct weir_io *io, unsigned port_idx);
 
 struct weir_io_stats {

@@ -227,7 +227,7 @@ lint_names() {
 	return $bad
 }
 
-# What users include: C99 to the letter, C++ too, and each on its own.
+# What users include: C99 to the letter, C++ too, and each on its own. What README prints is what is compiled.
 lint_headers() {
 	local header bad=0
 	need clang || return 77
@@ -236,6 +236,10 @@ lint_headers() {
 		clang -x c++ -std=c++11 -pedantic -Wall -Wextra -Werror -fsyntax-only -nostdinc++ \
 			-Wno-pragma-once-outside-header "cnet/$header" || bad=1
 	done
+	cmp <(sed -n '/^```c$/,/^```$/p' README.md | sed '1d;$d') <(tail -n +2 apps/l2fwd/main.c) || {
+		echo "README.md: the program printed is not apps/l2fwd/main.c"
+		bad=1
+	}
 	return $bad
 }
 

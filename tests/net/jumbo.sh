@@ -9,6 +9,7 @@
 # (By AF_XDP: tcp.sh.)
 # timeout: 300
 
+# shellcheck source=tests/net/lib.sh
 . "$(dirname "$0")/lib.sh"
 need socat
 
@@ -44,7 +45,7 @@ host() { # NAME IF N
 }
 
 both_ways() { # KIND
-	check "$1: a pings b" on a ping -c 3 -i 0.1 -W 5 -s 8000 -M do 10.0.1.2
+	check "$1: a pings b" on a ping -c 3 -i 0.1 -W 5 -s 8000 -M "do" 10.0.1.2
 	transfer a b 10.0.1.2
 	transfer b a 10.0.0.2
 	expect_num "$1: packets through Weir, of more than $((2 * 32000000 / MTU))" \

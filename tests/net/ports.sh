@@ -16,6 +16,7 @@
 #   - strings that are wrong, and what cannot be had, cost one line and leave nothing
 # timeout: 400
 
+# shellcheck source=tests/net/lib.sh
 . "$(dirname "$0")/lib.sh"
 need tcpdump
 
@@ -83,23 +84,23 @@ with_veths() {
 
 kind_native() {
 	with_veths
-	R=(af_xdp:p0,mode=native af_xdp:p1,mode=native) F=(af_xdp:w0 af_xdp:w1) F_NS=f
+	R=("af_xdp:p0,mode=native" "af_xdp:p1,mode=native") F=("af_xdp:w0" "af_xdp:w1") F_NS=f
 }
 kind_generic() {
 	with_veths
-	R=(af_xdp:p0,mode=generic af_xdp:p1,mode=generic) F=(af_xdp:w0 af_xdp:w1) F_NS=f
+	R=("af_xdp:p0,mode=generic" "af_xdp:p1,mode=generic") F=("af_xdp:w0" "af_xdp:w1") F_NS=f
 }
 kind_tap() {
 	with_taps
-	R=(tap:w0,dev=p0 tap:w1,dev=p1) F=(af_xdp:w0 af_xdp:w1) F_NS=r
+	R=("tap:w0,dev=p0" "tap:w1,dev=p1") F=("af_xdp:w0" "af_xdp:w1") F_NS=r
 }
 kind_memif() {
 	with_taps
-	R=(memif:$T/m0,role=server,dev=p0 memif:$T/m1,role=server,dev=p1) F=(memif:$T/m0 memif:$T/m1) F_NS=r
+	R=("memif:$T/m0,role=server,dev=p0" "memif:$T/m1,role=server,dev=p1") F=("memif:$T/m0" "memif:$T/m1") F_NS=r
 }
 kind_ring() {
 	with_taps
-	R=(ring:w0,dev=p0 ring:w1,dev=p1) F=(ring:w0 ring:w1) F_NS=
+	R=("ring:w0,dev=p0" "ring:w1,dev=p1") F=("ring:w0" "ring:w1") F_NS=
 }
 kind_pcap() {
 	with_taps
@@ -153,7 +154,8 @@ as_text() {
 # How many of the kernel's own answers, by kind.
 answers() {
 	tcpdump -nn -t -r "$1" 'icmp and src net 10.0.0.0/16' 2>/dev/null |
-		sed -e 's/.*ICMP //' -e 's/[0-9.]* udp port .*/udp/' -e 's/,.*//' -e 's/[0-9]\+\.[0-9.]*//g' | sort | uniq -c
+		sed -e 's/.*ICMP //' -e 's/[0-9.]* udp port .*/udp/' -e 's/,.*//' -e 's/[0-9]\+\.[0-9.]*//g' |
+		sort | uniq -c
 }
 
 run() { # KIND

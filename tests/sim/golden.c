@@ -11,8 +11,8 @@
  * difference is a change in what Weir does with packets: if it is wanted, UPDATE=1 writes all files
  * anew, and the commit shows what it was.
  *
- * Port 1 has no way into the kernel, and for eth_input is no router's. What takes two workers or the
- * kernel's side of a port (host, spread, handoff) is in workers.c.
+ * Port 1 has no way into the kernel, and for eth_input is no router's. What takes two workers or
+ * the kernel's side of a port (host, spread, handoff) is in workers.c.
  */
 #include "lib/port/spec.h"
 #include "tests/sim/world.h"
