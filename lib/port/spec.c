@@ -9,14 +9,8 @@
 #include <string.h>
 
 const struct port_driver *const wr_port_drivers[] = {
-	&wr_port_af_xdp_driver,
-	&wr_port_ring_driver,
-	&wr_port_tap_driver,
-	&wr_port_tun_driver,
-	&wr_port_memif_driver,
-	&wr_port_pcap_driver,
-	&wr_port_null_driver,
-	NULL,
+	&wr_port_af_xdp_driver, &wr_port_ring_driver, &wr_port_tap_driver,  &wr_port_tun_driver,
+	&wr_port_memif_driver,  &wr_port_pcap_driver, &wr_port_null_driver, NULL,
 };
 
 static const struct port_driver *find_driver(const char *scheme)
