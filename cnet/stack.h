@@ -89,8 +89,8 @@ void wr_stack_free(struct weir *);
 
 /* What would be taken and how, as a sentence in `ret_say`; takes nothing. -errno with a sentence if
  * it could not be. */
-int wr_stack_check_port(struct weir *, const char *spec, char *ret_say, size_t say_bytes,
-			struct wr_err *);
+int wr_stack_check_port(struct weir *, unsigned port_idx, const char *spec, char *ret_say,
+			size_t say_bytes, struct wr_err *);
 
 /* Frames of the UMEM: all, free (depot and pools), in the rings of ports. free + in_flight = total
  * between turns. */

@@ -61,15 +61,14 @@ int wr_stack_host_open(struct weir *weir, unsigned port_idx, const struct port_a
 	return 0;
 }
 
-int wr_stack_host_check(struct weir *weir, const struct port_args *args, char *ret_say,
-			size_t say_bytes, struct wr_err *err)
+int wr_stack_host_check(struct weir *weir, unsigned port_idx, const struct port_args *args,
+			char *ret_say, size_t say_bytes)
 {
 	const struct mirror_link *link;
 	char ifname[16], why[200];
 	struct netif netif;
 
-	(void)err;
-	wr_stack_host_name(args, 0, ifname);
+	wr_stack_host_name(args, port_idx, ifname);
 	if (wr_netif_get(ifname, &netif) == -ENODEV) {
 		snprintf(ret_say, say_bytes,
 			 "%s; would make the interface %s: give it addresses then",

@@ -283,8 +283,8 @@ const struct mirror_ops wr_stack_mirror_ops = {
 	.transit_changed = transit_changed,
 };
 
-int wr_stack_check_port(struct weir *weir, const char *spec, char *ret_say, size_t say_bytes,
-			struct wr_err *err)
+int wr_stack_check_port(struct weir *weir, unsigned port_idx, const char *spec, char *ret_say,
+			size_t say_bytes, struct wr_err *err)
 {
 	struct port_args args;
 	int rc = wr_port_parse(spec, &args, err);
@@ -293,5 +293,5 @@ int wr_stack_check_port(struct weir *weir, const char *spec, char *ret_say, size
 		return rc;
 	return args.driver == &wr_port_af_xdp_driver
 		       ? wr_stack_xdp_check(weir, &args, ret_say, say_bytes, err)
-		       : wr_stack_host_check(weir, &args, ret_say, say_bytes, err);
+		       : wr_stack_host_check(weir, port_idx, &args, ret_say, say_bytes);
 }

@@ -56,8 +56,8 @@ bool wr_stack_would_forward(struct weir *, const struct mirror_link *, char *ret
 void wr_stack_host_name(const struct port_args *, unsigned port_idx, char ret_name[16]);
 /* The port itself, and its interface; the mirror knows that one then. */
 int wr_stack_host_open(struct weir *, unsigned port_idx, const struct port_args *, struct wr_err *);
-int wr_stack_host_check(struct weir *, const struct port_args *, char *ret_say, size_t say_bytes,
-			struct wr_err *);
+int wr_stack_host_check(struct weir *, unsigned port_idx, const struct port_args *, char *ret_say,
+			size_t say_bytes);
 
 /* --- stack_worker.c --- */
 

@@ -6,7 +6,7 @@
  *           -> each queue: rx burst, walk, tx -> flush (one kick a port) -> quiesce
  *   rest:   no packet for spin_ns: the core is offered to others between turns (sched_yield);
  *           none for yield_ns more: heartbeat says "asleep" -> queues armed
- *           -> poll() on all rings, the wake descriptor and the next timer
+ *           -> poll() on all rings and the wake descriptor, for a second at most
  *
  * A worker shares nothing with others: queues, pool, graph counters and limits are its own. It
  * reads the tables in `fib` through RCU. The control thread changes a worker's lists only by

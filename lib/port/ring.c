@@ -43,6 +43,12 @@ struct direction {
 	struct packet **slots;
 };
 
+/* What one worker writes at every packet and the other does not. */
+static_assert(offsetof(struct direction, tail) % WR_CACHE_LINE == 0 &&
+		      offsetof(struct direction, is_armed) % WR_CACHE_LINE == 0 &&
+		      sizeof(struct direction) % WR_CACHE_LINE == 0,
+	      "sender and receiver have lines of their own");
+
 struct wire {
 	struct umem *umem;
 	uint32_t n_descs, mask;
