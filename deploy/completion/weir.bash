@@ -26,6 +26,9 @@ _weir() {
 	table)
 		possible="main local all"
 		;;
+	spread)
+		possible="queue flow"
+		;;
 	*)
 		case ${#words[@]} in
 		0) possible="-s -j -p -h -V $(weir -j help | grep -o '"command":"[a-z]*' | cut -d'"' -f4)" ;;
@@ -35,6 +38,7 @@ _weir() {
 			link | neigh) possible=dev ;;
 			route) possible="default table" ;;
 			drops) possible=all ;;
+			worker) [ "${words[1]}" != set ] || possible="spread dev queue worker" ;;
 			esac
 			;;
 		esac
