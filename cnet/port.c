@@ -554,7 +554,11 @@ int weir_wait(struct weir_queue *const *queues, unsigned n_queues, int64_t timeo
 
 unsigned weir_packet_get(struct weir_queue *queue, struct weir_packet **ret_packets, unsigned n)
 {
-	return wr_pool_get(&queue->pool, own(ret_packets), n);
+	const unsigned n_had = wr_pool_get(&queue->pool, own(ret_packets), n);
+
+	for (unsigned i = 0; i < n_had; i++)
+		ret_packets[i]->data += WR_HEADROOM;
+	return n_had;
 }
 
 void weir_packet_put(struct weir_queue *queue, struct weir_packet **packets, unsigned n)

@@ -31,6 +31,10 @@ enum {
 	WR_MAX_QUEUES = 64, /* of one port */
 	WR_MAX_SEGS = 18,   /* of one packet: 64 KiB in 4 KiB frames, and the kernel's own limit */
 	WR_BURST = 256,     /* packets in a vector at most */
+	/* Bytes left free in front of data that is copied into a frame, where it fits: a driver may
+	 * want to write there (PORT_TX_HEADROOM). A cache line, so that short packets still lie in
+	 * one. */
+	WR_HEADROOM = WR_CACHE_LINE,
 };
 
 enum packet_flags {
@@ -172,12 +176,20 @@ static inline void wr_packet_init(struct packet *pkt, uint8_t *data, uint16_t se
 	pkt->seg_len = seg_len;
 	pkt->n_segs = 1;
 	pkt->flags = 0;
+	pkt->gso_bytes = 0;
+}
+
+/* Where in its frame the data of a packet of `n` bytes is to begin that fits into one frame; 0 for
+ * longer ones, which would take more frames than they need. */
+static inline uint32_t wr_headroom_for(const struct umem *umem, size_t n)
+{
+	return n <= umem->frame_bytes - WR_HEADROOM ? WR_HEADROOM : 0;
 }
 
 /* Copies up to `n` bytes from the packet's start into `buf`; returns how many. */
 size_t wr_packet_copy_out(const struct packet *, void *buf, size_t n);
-/* A packet with a copy of `n` bytes, chained where they exceed a frame; NULL if frames are
- * short. */
+/* A packet with a copy of `n` bytes, chained where they exceed a frame, with WR_HEADROOM where they
+ * do not by much; NULL if frames are short. */
 struct packet *wr_packet_from(struct pool *, const void *buf, size_t n);
 /* Whether that many bytes of its frame are free in front of each segment. */
 static inline bool wr_packet_has_headroom(const struct umem *umem, const struct packet *pkt,

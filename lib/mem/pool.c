@@ -81,11 +81,25 @@ static void fill_segment(struct packet *seg, const uint8_t *from, size_t n)
 	seg->seg_len = (uint16_t)n;
 }
 
-struct packet *wr_packet_from(struct pool *pool, const void *buf, size_t n)
+/* A packet that fits into one frame, headroom included. */
+static struct packet *short_packet(struct pool *pool, const void *buf, size_t n)
+{
+	struct packet *pkt;
+
+	if (!wr_pool_get(pool, &pkt, 1))
+		return NULL;
+	pkt->data += WR_HEADROOM;
+	fill_segment(pkt, buf, n);
+	pkt->len = (uint32_t)n;
+	return pkt;
+}
+
+/* One that takes the whole of its frames. */
+static struct packet *long_packet(struct pool *pool, const void *buf, size_t n)
 {
 	struct packet *segs[WR_MAX_SEGS];
 	const size_t frame_bytes = pool->umem->frame_bytes;
-	const size_t n_segs = n / frame_bytes + (!n || n % frame_bytes);
+	const size_t n_segs = (n + frame_bytes - 1) / frame_bytes;
 
 	if (n_segs > WR_MAX_SEGS || !get_all(pool, segs, (unsigned)n_segs))
 		return NULL;
@@ -97,6 +111,12 @@ struct packet *wr_packet_from(struct pool *pool, const void *buf, size_t n)
 	segs[0]->len = (uint32_t)n;
 	segs[0]->n_segs = (uint8_t)n_segs;
 	return segs[0];
+}
+
+struct packet *wr_packet_from(struct pool *pool, const void *buf, size_t n)
+{
+	return wr_headroom_for(pool->umem, n) ? short_packet(pool, buf, n)
+					      : long_packet(pool, buf, n);
 }
 
 /* Fills the segment from where (`from`, `ret_at`) stands, up to `room` bytes. */

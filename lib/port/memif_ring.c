@@ -181,6 +181,7 @@ static struct packet *new_packet(struct pool *pool, uint32_t n_bytes)
 	}
 	for (uint32_t i = 0; i + 1 < n; i++)
 		segs[i]->next = segs[i + 1];
+	segs[0]->data += wr_headroom_for(pool->umem, n_bytes);
 	segs[0]->len = n_bytes;
 	segs[0]->n_segs = (uint8_t)n;
 	return segs[0];

@@ -133,6 +133,7 @@ static unsigned ring_rx(struct port_queue *q, struct packet **ret_pkts, unsigned
 			break;
 		if (wr_likely(!r->wire->keeps_metadata)) {
 			pkt->flags = 0;
+			pkt->gso_bytes = 0;
 			pkt->rx_port = q->port->port_idx;
 		}
 		n_bytes += pkt->len;

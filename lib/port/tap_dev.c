@@ -200,14 +200,15 @@ static void settle_csum(struct packet *pkt, uint32_t start, uint32_t offset)
 /* A packet of the largest size, in whole frames; fewer frames if a packet cannot have as many. */
 static uint32_t frames_for_longest(const struct umem *umem, unsigned l2_bytes)
 {
-	uint32_t n = (MAX_DEV_BYTES + l2_bytes + umem->frame_bytes - 1) / umem->frame_bytes;
+	const uint32_t n_bytes = WR_HEADROOM + l2_bytes + MAX_DEV_BYTES;
+	const uint32_t n = (n_bytes + umem->frame_bytes - 1) / umem->frame_bytes;
 
 	return n < WR_MAX_SEGS ? n : WR_MAX_SEGS;
 }
 
 uint32_t wr_tap_reader_max_bytes(const struct umem *umem, unsigned l2_bytes)
 {
-	uint32_t room = frames_for_longest(umem, l2_bytes) * umem->frame_bytes;
+	uint32_t room = frames_for_longest(umem, l2_bytes) * umem->frame_bytes - WR_HEADROOM;
 
 	return room < MAX_DEV_BYTES + l2_bytes ? room : MAX_DEV_BYTES + l2_bytes;
 }
@@ -244,14 +245,20 @@ void wr_tap_reader_empty(struct tap_reader *r)
 	set_holes(r, r->n_frames);
 }
 
-/* In front of the first frame stays room for the link layer. */
+/* Where the packet begins, its link layer first; how long it is nobody knows yet. */
+static uint8_t *first_byte(const struct tap_reader *r)
+{
+	return wr_frame_base(r->umem, r->frames[0]) + WR_HEADROOM;
+}
+
+/* In front of what the device gives stays room for the link layer. */
 static void lay_out(const struct tap_reader *r, struct iovec *iov)
 {
 	for (uint32_t i = 0; i < r->n_frames; i++)
 		iov[i] = (struct iovec){.iov_base = wr_frame_base(r->umem, r->frames[i]),
 					.iov_len = r->umem->frame_bytes};
-	iov[0].iov_base = (uint8_t *)iov[0].iov_base + r->l2_bytes;
-	iov[0].iov_len -= r->l2_bytes;
+	iov[0].iov_base = first_byte(r) + r->l2_bytes;
+	iov[0].iov_len -= WR_HEADROOM + r->l2_bytes;
 }
 
 /* The first frames become a packet of `len` bytes, link layer included. */
@@ -261,17 +268,18 @@ static struct packet *take_frames(struct tap_reader *r, uint32_t len)
 	uint32_t n = 0;
 
 	for (uint32_t left = len; left; n++) {
-		uint32_t part = left < r->umem->frame_bytes ? left : r->umem->frame_bytes;
 		struct packet *seg = r->frames[n];
+		uint8_t *data = n ? wr_frame_base(r->umem, seg) : first_byte(r);
+		uint32_t room = r->umem->frame_bytes - (n ? 0 : WR_HEADROOM);
+		uint32_t part = left < room ? left : room;
 
-		wr_packet_init(seg, wr_frame_base(r->umem, seg), (uint16_t)part);
+		wr_packet_init(seg, data, (uint16_t)part);
 		*link = seg;
 		link = &seg->next;
 		left -= part;
 	}
 	pkt->len = len;
 	pkt->n_segs = (uint8_t)n;
-	pkt->gso_bytes = 0;
 	set_holes(r, n);
 	return pkt;
 }
@@ -289,7 +297,7 @@ static void put_eth_header(struct packet *pkt, const struct mac *to, uint16_t ty
  * that it may send merged ones. */
 static bool is_acceptable(const struct tap_reader *r, const struct virtio_net_hdr *hdr, size_t n)
 {
-	const uint8_t *first = wr_frame_base(r->umem, r->frames[0]) + r->l2_bytes;
+	const uint8_t *first = first_byte(r) + r->l2_bytes;
 
 	if (!n || r->l2_bytes + n > wr_tap_reader_max_bytes(r->umem, r->l2_bytes) ||
 	    hdr->gso_type != VIRTIO_NET_HDR_GSO_NONE)

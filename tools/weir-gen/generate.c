@@ -11,8 +11,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { ROOM_BYTES = 2048 }; /* of a buffer: longer frames take several */
-
 struct run {
 	struct gen *g;
 	const struct gen_options *o;
@@ -331,6 +329,19 @@ static void report_run(const struct run *r, struct report *report)
 
 /* --- setting up ------------------------------------------------------------------------------- */
 
+/* Of a buffer: longer frames take several. */
+static size_t room_bytes(struct weir_queue *queue)
+{
+	struct weir_packet *packet;
+	size_t n;
+
+	if (!weir_packet_get(queue, &packet, 1))
+		return 0;
+	n = weir_packet_room(queue, packet);
+	weir_packet_put(queue, &packet, 1);
+	return n;
+}
+
 static int set_up_traffic(struct run *r, struct wr_err *err)
 {
 	struct traffic_conf conf = r->o->traffic;
@@ -343,7 +354,7 @@ static int set_up_traffic(struct run *r, struct wr_err *err)
 	if (rc)
 		return rc;
 	r->is_sending = true;
-	r->is_large = wr_traffic_max_bytes(&conf.size) - FCS_BYTES > ROOM_BYTES;
+	r->is_large = wr_traffic_max_bytes(&conf.size) - FCS_BYTES > room_bytes(r->g->tx);
 	wr_pace_init(&r->pace, r->o->rate, wr_traffic_mean_bytes(&conf.size),
 		     (uint32_t)r->o->burst);
 	rc = wr_traffic_create(&conf, &r->traffic);

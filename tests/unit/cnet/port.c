@@ -50,8 +50,8 @@ static void what_one_sends_the_other_gets(void **state)
 	for (size_t i = 0; i < sizeof(big); i++)
 		big[i] = (uint8_t)(i * 7);
 	assert_int_equal(weir_packet_get(a, sent, 1), 1);
-	assert_int_equal(weir_packet_headroom(a, sent[0]), 0);
-	assert_int_equal(weir_packet_room(a, sent[0]), 2048);
+	assert_int_equal(weir_packet_headroom(a, sent[0]), WR_HEADROOM);
+	assert_int_equal(weir_packet_room(a, sent[0]), 2048 - WR_HEADROOM);
 	memset(sent[0]->data, 7, 60);
 	sent[0]->len = sent[0]->seg_len = 60;
 	sent[1] = weir_packet_from(a, big, sizeof(big));

@@ -82,11 +82,13 @@ static void a_new_packet_is_empty(void **state)
 	assert_int_equal(wr_pool_get(&f->pool, &pkt, 1), 1);
 	pkt->data += 99;
 	pkt->flags = PKT_CSUM_PARTIAL;
+	pkt->gso_bytes = 1400;
 	pkt->n_segs = 7;
 	wr_packet_free(&f->pool, pkt);
 	assert_int_equal(wr_pool_get(&f->pool, &pkt, 1), 1);
 	assert_ptr_equal(pkt->data, wr_frame_base(f->umem, pkt));
 	assert_int_equal(pkt->flags, 0);
+	assert_int_equal(pkt->gso_bytes, 0);
 	assert_int_equal(pkt->n_segs, 1);
 	assert_int_equal(pkt->len + pkt->seg_len, 0);
 	assert_null(pkt->next);
@@ -95,7 +97,7 @@ static void a_new_packet_is_empty(void **state)
 
 static void bytes_go_in_and_out(void **state)
 {
-	static const size_t sizes[] = {0, 1, 60, 2047, 2048, 2049, 9014, 18 * 2048};
+	static const size_t sizes[] = {0, 1, 60, 1984, 1985, 2048, 2049, 9014, 18 * 2048};
 	static uint8_t in[18 * 2048 + 1], out[18 * 2048 + 1];
 	struct fixture *f = *state;
 
@@ -107,6 +109,8 @@ static void bytes_go_in_and_out(void **state)
 		assert_non_null(pkt);
 		assert_int_equal(pkt->len, sizes[i]);
 		assert_int_equal(pkt->n_segs, sizes[i] ? (sizes[i] + 2047) / 2048 : 1);
+		assert_int_equal(wr_packet_has_headroom(f->umem, pkt, WR_HEADROOM),
+				 sizes[i] <= 2048 - WR_HEADROOM);
 		memset(out, 0, sizeof(out));
 		assert_int_equal(wr_packet_copy_out(pkt, out, sizeof(out)), sizes[i]);
 		assert_memory_equal(in, out, sizes[i]);

@@ -253,6 +253,8 @@ static inline unsigned check_one(struct port_queue *q, struct packet *pkt, size_
 		if (buf[i] != byte_at(number, i))
 			fail_msg("packet %u: byte %zu is wrong", number, i);
 	assert_int_equal(pkt->flags, 0);
+	assert_true(pkt->len > q->pool->umem->frame_bytes - WR_HEADROOM ||
+		    wr_packet_has_headroom(q->pool->umem, pkt, PORT_TX_HEADROOM));
 	assert_int_equal(pkt->rx_port, q->port->port_idx);
 	free(buf);
 	wr_packet_free(q->pool, pkt);

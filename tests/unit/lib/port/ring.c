@@ -281,11 +281,13 @@ static void two_who_open_one_name_are_connected(void **state)
 	b->queues[0]->pool = &f->pools[1];
 	assert_int_equal(wr_pool_get(&f->pools[0], &pkt, 1), 1);
 	pkt->flags = PKT_CSUM_PARTIAL;
+	pkt->gso_bytes = 1400;
 	wr_port_tx(a->queues[0], &pkt, 1);
 	a->ops->flush(a->queues[0]);
 	assert_int_equal(wr_port_rx(b->queues[0], &got, 1), 1);
 	assert_ptr_equal(got, pkt);
 	assert_int_equal(got->flags, 0);
+	assert_int_equal(got->gso_bytes, 0);
 	wr_packet_free(&f->pools[1], got);
 	third = open_named(f, "ring:x"); /* a wire of its own */
 	a->ops->close(a);

@@ -184,6 +184,7 @@ static inline struct packet *receive(struct world *w)
 		if (poll(&p, 1, WAIT_MS) != 1)
 			fail_msg("no packet came from the kernel");
 	assert_int_equal(pkt->rx_port, 33);
+	assert_true(pkt->n_segs > 1 || wr_packet_has_headroom(w->umem, pkt, PORT_TX_HEADROOM));
 	return pkt;
 }
 
