@@ -187,9 +187,12 @@ static void store_beat(struct worker *w)
 {
 	if (wr_unlikely(wr_beat_is_stale(&w->beat, w->now_ns))) {
 		wr_count(&w->n_stalls, 1);
-		for (unsigned i = 0; i < w->n_rx_queues; i++)
-			if (w->entries[i] == NODE_eth_input)
-				w->queues[i]->port->ops->discard(w->queues[i]);
+		for (unsigned i = 0; i < w->n_rx_queues; i++) {
+			struct port_queue *q = w->queues[i];
+
+			if (w->entries[i] == NODE_eth_input && q->port->ops->discard)
+				q->port->ops->discard(q);
+		}
 	}
 	wr_beat_store(&w->beat, w->now_ns);
 }

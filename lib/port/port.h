@@ -81,9 +81,9 @@ struct port_ops {
 	 * sleep. */
 	bool (*arm)(struct port_queue *);
 	/* Throws away what was received so far and counts it as rx_stale (see `heartbeat` in
-	 * steer.h). */
+	 * steer.h). NULL: what waits here does not grow stale. */
 	void (*discard)(struct port_queue *);
-	/* Frames in the driver's hands (rings), for the audit. */
+	/* Frames in the driver's hands (rings), for the audit. Never NULL. */
 	uint32_t (*n_frames)(const struct port_queue *);
 	/* Closes all queues, frees the port; control thread, when no worker uses the port any more.
 	 * Frames in rings go back to the depot, not to the queues' pools, which may be in use by

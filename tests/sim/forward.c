@@ -5,6 +5,8 @@
  */
 #include "tests/sim/world.h"
 
+#include "lib/port/spec.h"
+
 enum out { OUT_WIRE0, OUT_WIRE1, OUT_KERNEL0, OUT_NOWHERE };
 
 /* One kind of packet: how it differs from a plain UDP frame from 172.16.0.5 (behind wire 0) to
@@ -722,6 +724,26 @@ static void stale_frames_are_thrown_away(void **state)
 	world_free(w);
 }
 
+/* Not every driver can have stale packets: a file has none. */
+static void a_stall_spares_ports_that_keep_nothing(void **state)
+{
+	struct world *w = world_create(NULL, false);
+	struct port_args args;
+	struct port *port;
+
+	(void)state;
+	assert_int_equal(wr_port_parse("null:", &args, NULL), 0);
+	assert_int_equal(wr_port_open(w->umem, &args, &port, NULL), 0);
+	port->port_idx = 2;
+	assert_int_equal(wr_worker_add_queue(w->worker, port->queues[0], 2, WORKER_PORT), 0);
+	wr_worker_turn(w->worker);
+	w->now_ns += 31 * WR_NS_PER_MS;
+	assert_int_equal(wr_worker_turn(w->worker), 0);
+	wr_worker_del_queue(w->worker, port->queues[0]);
+	port->ops->close(port);
+	world_free(w);
+}
+
 /* Law 7: two stacks, two clocks, two tables in one process. */
 static void two_stacks_live_side_by_side(void **state)
 {
@@ -766,6 +788,7 @@ int main(void)
 		cmocka_unit_test(unfinished_checksums_are_told_with_every_punt),
 		cmocka_unit_test(groups_keep_flows_together),
 		cmocka_unit_test(stale_frames_are_thrown_away),
+		cmocka_unit_test(a_stall_spares_ports_that_keep_nothing),
 		cmocka_unit_test(two_stacks_live_side_by_side),
 	};
 
