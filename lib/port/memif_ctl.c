@@ -69,6 +69,14 @@ static void set_timer(const struct memif_port *mp, unsigned ms)
 	(void)timerfd_settime(mp->ctl.timer_fd, 0, &spec, NULL);
 }
 
+/* When nothing is being agreed upon: a client tries again, and so does a server that is deaf. */
+static void set_idle_timer(const struct memif_port *mp, bool is_up)
+{
+	const bool tries = mp->is_client ? !is_up : mp->ctl.is_deaf;
+
+	set_timer(mp, tries ? MEMIF_RETRY_MS : 0);
+}
+
 static void watch_listener(const struct memif_port *mp, bool is_on)
 {
 	const struct memif_queue *mq = &mp->queues[0];
@@ -90,7 +98,7 @@ static void publish(struct memif_port *mp)
 	struct memif_ctl *ctl = &mp->ctl;
 
 	ctl->state = CTL_UP;
-	set_timer(mp, 0);
+	set_idle_timer(mp, true);
 	wr_count(&mp->n_connects, 1);
 	__atomic_store_n(&mp->n_link_bytes, ctl->link->n_bytes, __ATOMIC_RELAXED);
 	/* Pairs with the acquire in wr_memif_hold(): all of the link is seen. */
@@ -125,7 +133,7 @@ static void drop(struct memif_port *mp)
 	wr_memif_link_free(ctl->link); /* one that never was published */
 	ctl->link = NULL;
 	make_dead(mp);
-	set_timer(mp, mp->is_client ? MEMIF_RETRY_MS : 0);
+	set_idle_timer(mp, false);
 }
 
 static void refuse(struct memif_port *mp, int rc, const struct wr_err *err)
@@ -234,11 +242,28 @@ static void take_client(struct memif_port *mp, int sock_fd)
 	begin(mp, sock_fd, CTL_INIT);
 }
 
+/* No descriptors, or no memory: the listener stays readable, and would keep the worker awake for
+ * nothing. During a handshake its timer runs already. */
+static void go_deaf(struct memif_port *mp)
+{
+	mp->ctl.is_deaf = true;
+	watch_listener(mp, false);
+	if (mp->ctl.sock_fd < 0 || mp->ctl.state == CTL_UP)
+		set_idle_timer(mp, mp->ctl.state == CTL_UP);
+}
+
+static bool is_momentary(int error)
+{
+	return error == EAGAIN || error == EINTR || error == ECONNABORTED;
+}
+
 static void accept_clients(struct memif_port *mp)
 {
 	for (unsigned i = 0; i < MAX_ACCEPTS && !mp->ctl.dying; i++) {
 		int fd = accept4(mp->ctl.listener_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
+		if (fd < 0 && !is_momentary(errno))
+			go_deaf(mp);
 		if (fd < 0)
 			return;
 		take_client(mp, fd);
@@ -422,6 +447,10 @@ static void serve_timer(struct memif_port *mp)
 
 	if (read(mp->ctl.timer_fd, &n, sizeof(n)) < 0)
 		return;
+	if (mp->ctl.is_deaf) {
+		mp->ctl.is_deaf = false;
+		watch_listener(mp, !mp->ctl.dying);
+	}
 	if (mp->ctl.sock_fd >= 0 && mp->ctl.state != CTL_UP)
 		refuse(mp, -ETIMEDOUT, &late);
 	else if (mp->is_client && mp->ctl.sock_fd < 0 && !mp->ctl.dying)

@@ -143,6 +143,7 @@ struct memif_ctl {
 	dev_t file_dev; /* the socket's file, to remove no other one */
 	ino_t file_ino;
 	bool has_file;
+	bool is_deaf; /* server: nobody could be let in; the timer ends it */
 };
 
 struct memif_port {

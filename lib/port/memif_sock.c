@@ -5,7 +5,12 @@
  * A path that begins with '@' is a name in the abstract namespace of the network namespace. Else it
  * is a file, which a server that was killed leaves behind: one that nobody listens on is removed,
  * one that somebody does is not. Between looking and binding another server may do the same; the
- * last one then has the path. Who may connect is a matter of the file's directory and mode.
+ * last one then has the path. A symbolic link is no socket, and refused.
+ *
+ * Who may connect: whoever may write to the file and reach it through its directories. It is made
+ * with SOCKET_MODE less the umask, so under the usual one (022) its owner only, under 007 its group
+ * as well; more is given by chown and chmod once it is there. To an abstract name whoever is in the
+ * network namespace may connect.
  */
 #include "lib/port/memif_private.h"
 
@@ -14,7 +19,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_BACKLOG = 8 };
+enum {
+	MAX_BACKLOG = 8,
+	SOCKET_MODE = 0660, /* less the umask */
+};
 
 /* --- one message ------------------------------------------------------------------------------ */
 
@@ -161,6 +169,8 @@ int wr_memif_sock_listen(struct memif_ctl *ctl, const char *text, struct wr_err 
 	ctl->listener_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (ctl->listener_fd < 0)
 		return wr_err(err, -errno, "%.100s: no socket: %s", text, strerror(errno));
+	/* The file gets the socket's mode: at no moment can others connect. */
+	(void)fchmod(ctl->listener_fd, SOCKET_MODE);
 	if (bind(ctl->listener_fd, (const struct sockaddr *)&ctl->addr, ctl->addr_bytes)) {
 		rc = -errno;
 		if (rc == -EADDRINUSE)

@@ -9,6 +9,8 @@
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 
 enum { REGION_BYTES = 65536, LOG2_DESCS = 4 };
 
@@ -323,6 +325,49 @@ static void who_says_nothing_is_sent_away(void **state)
 	end_peer(&p);
 }
 
+/* Without a descriptor left nobody can be let in. It must not ask again and again meanwhile. */
+static void without_descriptors_it_sleeps(void **state)
+{
+	struct world *w = *state;
+	const struct sockaddr_un addr = address_of(w);
+	struct peer p = {.w = w, .sock_fd = socket(AF_UNIX, SOCK_SEQPACKET, 0)};
+	struct rlimit all, few;
+	unsigned n = 0;
+
+	open_end(w, 0, ",role=server");
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+	few = all;
+	few.rlim_cur = (rlim_t)p.sock_fd; /* every number below is taken */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	assert_int_equal(connect(p.sock_fd, (const struct sockaddr *)&addr, sizeof(addr)), 0);
+	for (struct packet *pkt; n < 100 && is_readable(queue_of(w, 0, 0), 0); n++) {
+		(void)queue_of(w, 0, 0)->port->ops->arm(queue_of(w, 0, 0));
+		assert_int_equal(wr_port_rx(queue_of(w, 0, 0), &pkt, 1), 0);
+	}
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+	assert_in_range(n, 1, 99);
+	expect(&p, MIF_HELLO); /* it has tried again by itself */
+	close(p.sock_fd);
+}
+
+/* A file that nobody but the owner, and whom its umask lets, may connect to. */
+static void others_may_not_connect(void **state)
+{
+	struct world *w = *state;
+	const mode_t masks[] = {0, 022, 077};
+	struct stat st;
+
+	for (unsigned i = 0; i < wr_array_size(masks); i++) {
+		const mode_t before = umask(masks[i]);
+
+		open_end(w, 0, ",role=server");
+		umask(before);
+		assert_int_equal(stat(w->socket, &st), 0);
+		assert_int_equal(st.st_mode & 0777, 0660 & ~masks[i]);
+		close_end(w, 0);
+	}
+}
+
 /* --- what a server may not say ---------------------------------------------------------------- */
 
 static int listen_as_server(struct world *w)
@@ -416,10 +461,16 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(what_may_not_be_said_is_answered),  TEST(a_message_has_its_size),
-		TEST(a_region_must_be_safe_to_touch),    TEST(an_interrupt_must_be_an_eventfd),
-		TEST(an_interrupt_does_not_wait),        TEST(surplus_descriptors_are_closed),
-		TEST(who_says_nothing_is_sent_away),     TEST(a_client_takes_what_it_is_offered),
+		TEST(what_may_not_be_said_is_answered),
+		TEST(a_message_has_its_size),
+		TEST(a_region_must_be_safe_to_touch),
+		TEST(an_interrupt_must_be_an_eventfd),
+		TEST(an_interrupt_does_not_wait),
+		TEST(surplus_descriptors_are_closed),
+		TEST(who_says_nothing_is_sent_away),
+		TEST(without_descriptors_it_sleeps),
+		TEST(others_may_not_connect),
+		TEST(a_client_takes_what_it_is_offered),
 		TEST(a_client_does_not_take_everything),
 	};
 
