@@ -49,7 +49,7 @@ struct stack_port {
 		uint64_t since_ns;
 		unsigned n_said, n_unsaid;
 	} say;              /* the log's limit, see stack_say.c */
-	char why_mode[256]; /* why not native or zero-copy; "" if it is */
+	char why_mode[256]; /* why not native, or not zero-copy; "" if both */
 };
 
 struct weir {

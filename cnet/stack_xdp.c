@@ -195,7 +195,8 @@ int wr_stack_xdp_attach(struct weir *weir, struct stack_port *sp, struct wr_err 
 	code = wr_steer_port_attach(sp->steer, &why, err);
 	if (code)
 		return code;
-	memcpy(sp->why_mode, why.text, sizeof(sp->why_mode));
+	snprintf(sp->why_mode, sizeof(sp->why_mode), "%s",
+		 *why.text ? why.text : wr_port_af_xdp_why_copy(sp->port));
 	return note_mode(weir, sp);
 }
 

@@ -202,6 +202,22 @@ static bool is_about_mode(int rc)
 	       rc != -ENOBUFS && rc != -EAFNOSUPPORT;
 }
 
+static void say_why_copy(struct xdp_port *xp, const struct af_xdp_conf *conf, bool sg_only, int rc)
+{
+	const char *with = sg_only ? " for packets of several buffers" : "";
+
+	if (conf->generic)
+		return;
+	if (conf->force_copy)
+		snprintf(xp->why_copy, sizeof(xp->why_copy), "zero-copy is switched off");
+	else if (rc == -EOPNOTSUPP)
+		snprintf(xp->why_copy, sizeof(xp->why_copy),
+			 "the driver has no zero-copy%s: EOPNOTSUPP", with);
+	else if (rc < 0)
+		snprintf(xp->why_copy, sizeof(xp->why_copy), "zero-copy%s was refused: %.40s", with,
+			 strerror(-rc));
+}
+
 /* The best mode that the driver and the kernel have. */
 static int open_best(struct xdp_port *xp, const struct af_xdp_conf *conf, struct wr_err *err)
 {
@@ -210,16 +226,19 @@ static int open_best(struct xdp_port *xp, const struct af_xdp_conf *conf, struct
 	const bool copy_only = conf->generic || conf->force_copy;
 	const bool sg_only = conf->mtu + ETH_VLAN_BYTES > rx_frame_bytes(xp->umem);
 	struct wr_err why = {.text = ""};
-	int rc = -EOPNOTSUPP;
+	int rc = -EOPNOTSUPP, zero_copy_rc = 0;
 
 	for (unsigned i = 0; i < wr_array_size(modes); i++) {
 		if ((modes[i] & XDP_ZEROCOPY) &&
 		    (copy_only || (sg_only && !(modes[i] & XDP_USE_SG))))
 			continue;
 		rc = open_queues(xp, conf, modes[i] | XDP_USE_NEED_WAKEUP, &why);
+		if (modes[i] & XDP_ZEROCOPY)
+			zero_copy_rc = rc;
 		if (!is_about_mode(rc))
 			break;
 	}
+	say_why_copy(xp, conf, sg_only, zero_copy_rc);
 	return rc < 0 ? wr_err(err, rc, "%s", why.text) : 0;
 }
 
@@ -325,6 +344,11 @@ int wr_port_af_xdp_open(struct umem *umem, const struct af_xdp_conf *conf, struc
 int wr_port_af_xdp_fd(const struct port *port, unsigned queue_idx)
 {
 	return queue_idx < port->n_queues ? xdp_queue_const(port->queues[queue_idx])->fd : -EINVAL;
+}
+
+const char *wr_port_af_xdp_why_copy(const struct port *port)
+{
+	return ((const struct xdp_port *)port)->why_copy;
 }
 
 uint32_t wr_port_af_xdp_max_bytes(const struct port *port)

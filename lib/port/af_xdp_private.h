@@ -82,6 +82,7 @@ struct xdp_queue {
 struct xdp_port {
 	struct port port;
 	struct umem *umem;
+	char why_copy[96];
 	struct xdp_queue queues[];
 };
 

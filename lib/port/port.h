@@ -148,6 +148,8 @@ int wr_port_af_xdp_open(struct umem *, const struct af_xdp_conf *, struct port *
 			struct wr_err *);
 /* The socket of a queue, for the XSKMAP. */
 int wr_port_af_xdp_fd(const struct port *, unsigned queue_idx);
+/* Why there is no zero-copy, in words; "" if there is, or in generic mode, which never has it. */
+const char *wr_port_af_xdp_why_copy(const struct port *);
 /* The longest frame that can be received: a longer one would be lost, and must stay with the
  * kernel. */
 uint32_t wr_port_af_xdp_max_bytes(const struct port *);

@@ -131,6 +131,30 @@ static void missing_privileges_are_sentences(void **state)
 			       "xb: busy polling needs CAP_NET_ADMIN");
 }
 
+/* A veth has no zero-copy. */
+static void it_says_why_it_copies(void **state)
+{
+	struct fixture *f = *state;
+	struct af_xdp_conf conf = conf_of("xa");
+
+	assert_string_equal(wr_port_af_xdp_why_copy(f->port),
+			    "the driver has no zero-copy: EOPNOTSUPP");
+	f->port->ops->close(f->port);
+	conf.mtu = 9000;
+	open_port(f, &conf);
+	assert_string_equal(
+		wr_port_af_xdp_why_copy(f->port),
+		"the driver has no zero-copy for packets of several buffers: EOPNOTSUPP");
+	f->port->ops->close(f->port);
+	conf.force_copy = true;
+	open_port(f, &conf);
+	assert_string_equal(wr_port_af_xdp_why_copy(f->port), "zero-copy is switched off");
+	f->port->ops->close(f->port);
+	conf.generic = true;
+	open_port(f, &conf);
+	assert_string_equal(wr_port_af_xdp_why_copy(f->port), "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -138,6 +162,7 @@ int main(void)
 		TEST(second_queue_taken_frees_the_first, setup_closed),
 		TEST(a_queue_is_free_soon_after_close, setup),
 		TEST(missing_privileges_are_sentences, setup_closed),
+		TEST(it_says_why_it_copies, setup),
 	};
 	int rc = enter_namespace();
 
