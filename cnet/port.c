@@ -31,7 +31,6 @@ enum {
 	DEFAULT_BUFFERS = 1024,
 	DEFAULT_BUFFER_BYTES = 2048,
 	DEFAULT_DEADLINE_MS = 1000,
-	MAX_WAIT_QUEUES = 256,
 	/* A sleeper on a heartbeat wakes at least so often: see bpf/steer.h on lost wake-ups. */
 	MAX_SLEEP_MS = 1000,
 };
@@ -152,8 +151,13 @@ static int attach(struct weir_io *io, struct io_port *p, struct wr_err *err)
 {
 	int rc;
 
+	if (io->n_beats + p->port->n_queues > STEER_MAX_WORKERS)
+		return wr_err(
+			err, -E2BIG,
+			"%s: with it there are %u af_xdp queues: %d are possible, use queues=",
+			p->port->name, io->n_beats + p->port->n_queues, STEER_MAX_WORKERS);
 	for (unsigned i = 0; i < p->port->n_queues; i++) {
-		unsigned beat_idx = io->n_beats++ % STEER_MAX_WORKERS;
+		unsigned beat_idx = io->n_beats++;
 
 		rc = wr_steer_port_set_socket(p->steer, i, beat_idx, wr_port_af_xdp_fd(p->port, i));
 		if (rc < 0)
@@ -477,15 +481,18 @@ unsigned weir_rx(struct weir_queue *queue, struct weir_packet **ret_packets, uns
 	return n;
 }
 
-void weir_tx(struct weir_queue *queue, struct weir_packet **packets, unsigned n)
+unsigned weir_tx(struct weir_queue *queue, struct weir_packet **packets, unsigned n)
 {
 	struct port_queue *q = queue->q;
+	const uint64_t n_full_before = q->counters.tx_full;
 
 	if (n && !(q->port->flags & PORT_TX_CSUM))
 		finish_unfinished(own(packets), n);
 	if (n)
 		wr_port_tx(q, own(packets), n);
+	n -= (unsigned)(q->counters.tx_full - n_full_before);
 	q->port->ops->flush(q);
+	return n;
 }
 
 /* --- wait ------------------------------------------------------------------------------------- */
@@ -524,28 +531,34 @@ static int sleep_once(struct pollfd *fds, unsigned n, int64_t left_ns, bool has_
 	return rc < 0 ? -errno : rc;
 }
 
+/* -1: no limit. */
+static int64_t left_of(int64_t timeout_ns, uint64_t passed_ns)
+{
+	if (timeout_ns < 0)
+		return -1;
+	return passed_ns < (uint64_t)timeout_ns ? timeout_ns - (int64_t)passed_ns : 0;
+}
+
 int weir_wait(struct weir_queue *const *queues, unsigned n_queues, int64_t timeout_ns)
 {
-	struct pollfd fds[MAX_WAIT_QUEUES];
+	struct pollfd fds[WEIR_WAIT_QUEUES];
 	uint64_t start_ns;
 
-	if (!n_queues || n_queues > MAX_WAIT_QUEUES)
+	if (!n_queues || n_queues > WEIR_WAIT_QUEUES)
 		return -EINVAL;
 	start_ns = wr_now_ns(queues[0]->clock);
 	for (;;) {
 		bool has_beat = false, can_wake = false;
-		int64_t passed_ns = (int64_t)(wr_now_ns(queues[0]->clock) - start_ns);
+		int64_t left_ns = left_of(timeout_ns, wr_now_ns(queues[0]->clock) - start_ns);
 		int rc = arm_queues(queues, n_queues, fds, &has_beat, &can_wake);
 
 		if (rc)
 			return rc;
-		if (timeout_ns < 0 && !can_wake)
+		if (!can_wake)
 			return -ENOTSUP;
-		if (timeout_ns >= 0 && passed_ns >= timeout_ns)
-			return 0;
-		rc = sleep_once(fds, n_queues, timeout_ns < 0 ? -1 : timeout_ns - passed_ns,
-				has_beat);
-		if (rc)
+		/* Also with nothing left: some queues have only their descriptor to say it. */
+		rc = sleep_once(fds, n_queues, left_ns, has_beat);
+		if (rc || !left_ns)
 			return rc;
 	}
 }

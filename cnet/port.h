@@ -49,7 +49,8 @@ extern "C" {
 enum {
 	WEIR_BURST = 256,    /* packets in one call at most */
 	WEIR_IO_PORTS = 64,  /* ports of one weir_io at most */
-	WEIR_IO_QUEUES = 64, /* queues of one port at most */
+	WEIR_IO_QUEUES = 64, /* queues of one port at most, and of all "af_xdp:" ports together */
+	WEIR_WAIT_QUEUES = 256, /* queues to wait for at once */
 };
 
 struct weir_io;    /* the packet memory and the ports on it */
@@ -132,13 +133,15 @@ int weir_io_stats(const struct weir_io *io, unsigned port_idx, struct weir_io_st
 /* Up to `max` packets (<= WEIR_BURST) that have come; returns how many. Never waits. */
 unsigned weir_rx(struct weir_queue *queue, struct weir_packet **ret_packets, unsigned max);
 /* Sends all `n` packets (<= WEIR_BURST) in order, and hands them to the kernel or the far end
- * before it returns. With n = 0 it sends what a port that was busy had kept. */
-void weir_tx(struct weir_queue *queue, struct weir_packet **packets, unsigned n);
+ * before it returns. Returns how many of them the port had room for; the others are freed and
+ * counted (tx_full). With n = 0 it sends what a port that was busy had kept. */
+unsigned weir_tx(struct weir_queue *queue, struct weir_packet **packets, unsigned n);
 
 /*
  * Waits until one of the queues has something to receive, or `timeout_ns` nanoseconds have passed
  * (-1: no limit). Returns how many queues have; 0 after the timeout; -EINTR after a signal;
- * -ENOTSUP if none of them can ever have anything (the end of a capture, "null:"). A queue may be
+ * -ENOTSUP, at once, if none of them can ever have anything (the end of a capture, "null:", a TAP
+ * that was deleted); -EINVAL if they are none or more than WEIR_WAIT_QUEUES. A queue may be
  * returned as ready that turns out to be empty.
  */
 int weir_wait(struct weir_queue *const *queues, unsigned n_queues, int64_t timeout_ns);

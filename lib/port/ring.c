@@ -214,12 +214,19 @@ static bool ring_arm(struct port_queue *q)
 	return !is_empty(in);
 }
 
-/* What was sent to this queue and not received: so each frame on the wire is counted by one end. */
+static uint32_t n_frames_of(const struct direction *d)
+{
+	return load(&d->n_frames_in) - load(&d->n_frames_out);
+}
+
+/* What was sent to this queue and not received: so each frame on the wire is counted by one end. An
+ * end that nobody has come for yet counts nothing, so the first one does it. */
 static uint32_t ring_n_frames(const struct port_queue *q)
 {
-	const struct direction *in = ((const struct ring_queue *)q)->in;
+	const struct ring_queue *r = (const struct ring_queue *)q;
+	const struct ring_port *rp = (const struct ring_port *)q->port;
 
-	return load(&in->n_frames_in) - load(&in->n_frames_out);
+	return n_frames_of(r->in) + (rp->peer ? n_frames_of(r->out) : 0);
 }
 
 static int ring_start(struct port_queue *q)
