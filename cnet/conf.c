@@ -375,6 +375,10 @@ static int check_port(const char *text, struct port_args *args, struct wr_err *e
 	rc = wr_port_parse(text, args, err);
 	if (rc)
 		return wr_err_prefix(err, rc, "interface");
+	if (args->driver == &wr_port_af_xdp_driver && *args->dev)
+		return wr_err(err, -EINVAL,
+			      "interface: '%.60s': dev= is for ports that are no interface yet",
+			      text);
 	if (args->driver == &wr_port_af_xdp_driver && !is_ifname(args->names[0]))
 		return wr_err(err, -EINVAL,
 			      "interface: '%.40s' is not a name that an interface can have",
@@ -387,6 +391,25 @@ static bool is_same_port(const struct port_args *a, const struct port_args *b)
 {
 	return a->driver == b->driver && a->driver != &wr_port_ring_driver && *a->names[0] &&
 	       !strcmp(a->names[0], b->names[0]);
+}
+
+/* The interface where the port's addresses are; "": named later. */
+static const char *interface_of(const struct port_args *args)
+{
+	return args->driver == &wr_port_af_xdp_driver ? args->names[0] : args->dev;
+}
+
+static int check_twins(const struct port_args *a, const struct port_args *b, struct wr_err *err)
+{
+	const char *ifname = interface_of(a);
+
+	if (is_same_port(a, b))
+		return wr_err(err, -EINVAL, "interface: %s is named twice", a->names[0]);
+	if (*ifname && !strcmp(ifname, interface_of(b)))
+		return wr_err(err, -EINVAL,
+			      "interface: %s would be the interface of two ports: use another dev=",
+			      ifname);
+	return 0;
 }
 
 static int add_interface(struct conf *conf, const char *text, enum conf_origin origin,
@@ -403,9 +426,11 @@ static int add_interface(struct conf *conf, const char *text, enum conf_origin o
 	if (conf->ports_origin < origin)
 		conf->n_ports = conf->ports_bytes = 0;
 	for (unsigned i = 0; i < conf->n_ports; i++)
-		if (!wr_port_parse(wr_conf_port(conf, i), &other, NULL) &&
-		    is_same_port(&args, &other))
-			return wr_err(err, -EINVAL, "interface: %s is named twice", args.names[0]);
+		if (!wr_port_parse(wr_conf_port(conf, i), &other, NULL)) {
+			rc = check_twins(&args, &other, err);
+			if (rc)
+				return rc;
+		}
 	if (conf->n_ports == WR_MAX_PORTS)
 		return wr_err(err, -E2BIG, "interface: more than %d interfaces", WR_MAX_PORTS);
 	if (n > sizeof(conf->ports) - conf->ports_bytes)

@@ -178,6 +178,14 @@ static void ports_of_any_kind(void **state)
 	assert_string_equal(wr_conf_port(&c, 2), "ring:x,dev=r1");
 	assert_int_equal(wr_conf_add_interface(&c, "af_xdp:eth0", &err), -EINVAL);
 	assert_string_equal(err.text, "interface: eth0 is named twice");
+	assert_int_equal(wr_conf_add_interface(&c, "ring:y,dev=r1", &err), -EINVAL);
+	assert_string_equal(err.text, "interface: r1 would be the interface of two ports: use "
+				      "another dev=");
+	assert_int_equal(wr_conf_add_interface(&c, "ring:y,dev=eth0", &err), -EINVAL);
+	assert_int_equal(wr_conf_add_interface(&c, "r0", &err), -EINVAL);
+	assert_int_equal(wr_conf_add_interface(&c, "eth1,dev=x", &err), -EINVAL);
+	assert_string_equal(err.text, "interface: 'eth1,dev=x': dev= is for ports that are no "
+				      "interface yet");
 	assert_int_equal(wr_conf_add_interface(&c, "eth1,eth2", &err), -EINVAL);
 	assert_string_equal(err.text, "interface: 'eth1,eth2': name one interface at a time, "
 				      "and repeat");
