@@ -9,7 +9,9 @@
  *
  * A queue moves to another worker between two turns of each. The XDP program is told first: a frame
  * that starts the new worker's deadline is looked for as soon as the queue has arrived. What lies
- * in its rings goes along, so nothing is lost and nothing overtakes.
+ * in its rings goes along, so nothing is lost. And nothing overtakes: for that moment all workers
+ * receive from each other only, until the lanes are empty, so what was received before the change
+ * has left before what comes after it is looked at. The same when flows get other owners.
  */
 #include "cnet/stack_private.h"
 
@@ -267,7 +269,7 @@ int wr_stack_serve_port(struct weir *weir, struct stack_port *sp)
 	/* A port that no XDP program holds back is received from once it can be forwarded. */
 	if (!rc)
 		rc = give_port(weir, sp->port, sp->worker_of, port_idx,
-			       sp->steer ? WORKER_PORT : WORKER_SENDS);
+			       sp->is_host ? WORKER_SENDS : WORKER_PORT);
 	return rc;
 }
 
@@ -285,7 +287,7 @@ int wr_stack_listen(struct weir *weir, struct stack_port *sp)
 	for (unsigned i = 0; i < sp->port->n_queues; i++) {
 		struct give_queue give = {.queue = sp->port->queues[i],
 					  .out_idx = sp->port->port_idx,
-					  .role = WORKER_PORT};
+					  .role = WORKER_WIRE};
 
 		wr_worker_call(weir->workers[sp->worker_of[i]], listen_on, &give);
 		if (give.rc)
@@ -294,8 +296,6 @@ int wr_stack_listen(struct weir *weir, struct stack_port *sp)
 	return 0;
 }
 
-/* What the socket received before it left the XSKMAP is still forwarded, what is in the lanes
- * too. */
 static void drain(struct worker *w, void *arg)
 {
 	enum { MAX_DRAIN_TURNS = 64 };
@@ -303,6 +303,14 @@ static void drain(struct worker *w, void *arg)
 	(void)arg;
 	for (unsigned i = 0; i < MAX_DRAIN_TURNS && wr_worker_turn(w); i++)
 		;
+}
+
+/* What the workers have received is sent, what is in the lanes too. Twice, since a packet takes two
+ * lanes at most: to the worker that owns its flow, and to the one that has its way out. */
+static void drain_all(struct weir *weir)
+{
+	for (unsigned i = 0; i < 2 * weir->n_workers; i++)
+		wr_worker_call(weir->workers[i % weir->n_workers], drain, NULL);
 }
 
 static void leave_port(struct worker *w, void *arg)
@@ -319,40 +327,85 @@ static void leave_port(struct worker *w, void *arg)
 
 void wr_stack_leave_port(struct weir *weir, struct stack_port *sp)
 {
-	/* Twice: what one worker handed over the other has then sent. */
-	for (unsigned i = 0; i < 2 * weir->n_workers; i++)
-		wr_worker_call(weir->workers[i % weir->n_workers], drain, NULL);
+	/* What the socket received before it left the XSKMAP is still forwarded. */
+	drain_all(weir);
 	for (unsigned i = 0; i < weir->n_workers; i++)
 		wr_worker_call(weir->workers[i], leave_port, sp);
 }
 
 /* --- change ----------------------------------------------------------------------------------- */
 
+static void set_held(struct worker *w, void *arg)
+{
+	w->is_held = *(const bool *)arg;
+}
+
+/* The lanes are empty, and stay so until resume(). */
+static void hold(struct weir *weir)
+{
+	bool is_held = true;
+
+	for (unsigned i = 0; i < weir->n_workers; i++)
+		wr_worker_call(weir->workers[i], set_held, &is_held);
+	drain_all(weir);
+}
+
+static void resume(struct weir *weir)
+{
+	bool is_held = false;
+
+	for (unsigned i = 0; i < weir->n_workers; i++)
+		wr_worker_call(weir->workers[i], set_held, &is_held);
+}
+
+static int steer_queue(const struct stack_port *sp, unsigned queue_idx, unsigned worker_idx)
+{
+	if (!sp->steer)
+		return 0;
+	return wr_steer_port_set_socket(sp->steer, queue_idx, worker_idx,
+					wr_port_af_xdp_fd(sp->port, queue_idx));
+}
+
+/* From one worker's list into another's; back into the first, should the other's be full. */
+static int pass_on(struct weir *weir, struct stack_port *sp, unsigned queue_idx, unsigned from,
+		   unsigned to)
+{
+	struct take_queue take = {.queue = sp->port->queues[queue_idx],
+				  .way_out = weir->lanes[from][to]->queues[0]};
+	struct give_queue give = {.queue = take.queue,
+				  .out_idx = sp->port->port_idx,
+				  .role = sp->is_host ? WORKER_WIRE : WORKER_PORT};
+	int rc;
+
+	wr_worker_call(weir->workers[from], take_queue, &take);
+	wr_worker_call(weir->workers[to], give_queue, &give);
+	rc = give.rc;
+	if (rc)
+		wr_worker_call(weir->workers[from], give_queue, &give);
+	else
+		sp->worker_of[queue_idx] = (uint8_t)to;
+	set_outs(weir, sp->port, sp->worker_of, sp->port->port_idx);
+	return rc;
+}
+
 int wr_stack_move_queue(struct weir *weir, unsigned port_idx, unsigned queue_idx,
 			unsigned worker_idx)
 {
 	struct stack_port *sp = &weir->ports[port_idx];
 	const unsigned from = sp->worker_of[queue_idx];
-	struct give_queue give = {
-		.queue = sp->port->queues[queue_idx], .out_idx = port_idx, .role = WORKER_PORT};
-	struct take_queue take = {.queue = give.queue};
-	int rc = 0;
+	int rc;
 
 	if (from == worker_idx)
 		return 0;
-	if (sp->steer)
-		rc = wr_steer_port_set_socket(sp->steer, queue_idx, worker_idx,
-					      wr_port_af_xdp_fd(sp->port, queue_idx));
+	rc = steer_queue(sp, queue_idx, worker_idx);
+	if (!rc) {
+		hold(weir);
+		rc = pass_on(weir, sp, queue_idx, from, worker_idx);
+		resume(weir);
+	}
 	if (rc)
-		return rc;
-	take.way_out = weir->lanes[from][worker_idx]->queues[0];
-	wr_worker_call(weir->workers[from], take_queue, &take);
-	wr_worker_call(weir->workers[worker_idx], give_queue, &give);
-	if (give.rc)
-		return give.rc;
-	sp->worker_of[queue_idx] = (uint8_t)worker_idx;
-	set_outs(weir, sp->port, sp->worker_of, port_idx);
-	return 0;
+		(void)steer_queue(sp, queue_idx, from);
+	return rc;
 }
 
 static void set_owners(struct worker *w, void *arg)
@@ -365,8 +418,10 @@ void wr_stack_set_spread(struct weir *weir, enum conf_spread spread)
 	unsigned n_owners = spread == CONF_SPREAD_FLOW && weir->n_workers > 1 ? weir->n_workers : 0;
 
 	weir->conf.spread = spread;
+	hold(weir);
 	for (unsigned i = 0; i < weir->n_workers; i++)
 		wr_worker_call(weir->workers[i], set_owners, &n_owners);
+	resume(weir);
 }
 
 void wr_stack_lane_counters(const struct weir *weir, unsigned from, struct port_counters *ret_sum)

@@ -92,21 +92,15 @@ void wr_worker_set_out(struct worker *w, unsigned out_idx, struct port_queue *q)
 }
 
 /* In the places [0, n_rx_queues) are those that it receives from. */
-static void put_queue(struct worker *w, unsigned at, struct port_queue *q, unsigned entry_idx)
+static void put_queue(struct worker *w, unsigned at, struct port_queue *q, unsigned role)
 {
 	w->queues[at] = q;
-	w->entries[at] = (uint8_t)entry_idx;
+	w->roles[at] = (uint8_t)role;
 }
 
 int wr_worker_add_queue(struct worker *w, struct port_queue *q, unsigned out_idx,
 			enum worker_role role)
 {
-	static const uint8_t entries[] = {
-		[WORKER_PORT] = NODE_eth_input,
-		[WORKER_HOST] = NODE_host,
-		[WORKER_LANE] = NODE_handoff,
-		[WORKER_SENDS] = NODE_tx, /* none begins there */
-	};
 	int rc;
 
 	if (w->n_queues == wr_array_size(w->queues))
@@ -118,10 +112,10 @@ int wr_worker_add_queue(struct worker *w, struct port_queue *q, unsigned out_idx
 	}
 	q->pool = &w->pool;
 	if (role == WORKER_SENDS) {
-		put_queue(w, w->n_queues++, q, entries[role]);
+		put_queue(w, w->n_queues++, q, role);
 	} else {
-		put_queue(w, w->n_queues++, w->queues[w->n_rx_queues], w->entries[w->n_rx_queues]);
-		put_queue(w, w->n_rx_queues++, q, entries[role]);
+		put_queue(w, w->n_queues++, w->queues[w->n_rx_queues], w->roles[w->n_rx_queues]);
+		put_queue(w, w->n_rx_queues++, q, role);
 	}
 	if (!w->outs[out_idx].queue)
 		wr_worker_set_out(w, out_idx, q);
@@ -139,7 +133,7 @@ void wr_worker_del_queue(struct worker *w, struct port_queue *q)
 		if (w->queues[i] == q)
 			continue;
 		n_rx += i < w->n_rx_queues;
-		put_queue(w, n++, w->queues[i], w->entries[i]);
+		put_queue(w, n++, w->queues[i], w->roles[i]);
 	}
 	w->n_queues = n;
 	w->n_rx_queues = n_rx;
@@ -190,7 +184,7 @@ static void store_beat(struct worker *w)
 		for (unsigned i = 0; i < w->n_rx_queues; i++) {
 			struct port_queue *q = w->queues[i];
 
-			if (w->entries[i] == NODE_eth_input && q->port->ops->discard)
+			if (w->roles[i] == WORKER_PORT && q->port->ops->discard)
 				q->port->ops->discard(q);
 		}
 	}
@@ -199,18 +193,28 @@ static void store_beat(struct worker *w)
 
 unsigned wr_worker_turn(struct worker *w)
 {
+	/* The node where the packets of a queue begin. */
+	static const uint8_t entries[] = {
+		[WORKER_PORT] = NODE_eth_input,
+		[WORKER_WIRE] = NODE_eth_input,
+		[WORKER_HOST] = NODE_host,
+		[WORKER_LANE] = NODE_handoff,
+	};
 	struct packet *pkts[WR_BURST];
 	unsigned n_total = 0;
 
 	w->now_ns = wr_now_ns(w->clock);
 	store_beat(w);
 	for (unsigned i = 0; i < w->n_rx_queues; i++) {
-		unsigned n = wr_port_rx(w->queues[i], pkts, WR_BURST);
+		unsigned n;
 
+		if (wr_unlikely(w->is_held) && w->roles[i] != WORKER_LANE)
+			continue;
+		n = wr_port_rx(w->queues[i], pkts, WR_BURST);
 		if (!n)
 			continue;
 		n_total += n;
-		wr_graph_walk(w->graph, w, w->entries[i], pkts, n);
+		wr_graph_walk(w->graph, w, entries[w->roles[i]], pkts, n);
 		send_outs(w);
 	}
 	for (unsigned i = 0; i < w->n_queues; i++)

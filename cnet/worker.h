@@ -47,7 +47,10 @@ enum {
 
 /* What a queue is to the worker that serves it. */
 enum worker_role {
-	WORKER_PORT,  /* a port's: received packets begin at eth_input */
+	WORKER_PORT,  /* an interface's: received packets begin at eth_input. While this worker is
+		       * silent the kernel forwards, so what is late is thrown away */
+	WORKER_WIRE,  /* a port's that the kernel does not have: the same, but nobody else would
+		       * have taken its packets, so late ones are forwarded */
 	WORKER_HOST,  /* the kernel's side of a port: what the kernel sends begins at host */
 	WORKER_LANE,  /* from another worker: they begin at handoff */
 	WORKER_SENDS, /* nothing is received by it */
@@ -90,10 +93,11 @@ struct worker {
 	struct graph *graph;
 	struct beat beat;
 	unsigned n_owners; /* flows are spread over so many workers; 0: each has what came to it */
+	bool is_held;      /* it receives from other workers only, while the lanes are emptied */
 	unsigned n_queues, n_rx_queues;
 	struct worker_port ports[WR_MAX_PORTS];
 	struct port_queue *queues[WORKER_MAX_QUEUES];  /* those that it receives from come first */
-	uint8_t entries[WORKER_MAX_QUEUES];            /* the node where their packets begin */
+	uint8_t roles[WORKER_MAX_QUEUES];              /* enum worker_role */
 	uint64_t touched[(WORKER_MAX_OUTS + 63) / 64]; /* outs with packets */
 	struct worker_out outs[WORKER_MAX_OUTS];
 	struct limiter limits[N_EDGES]; /* of punt edges */

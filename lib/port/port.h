@@ -81,7 +81,8 @@ struct port_ops {
 	 * sleep. */
 	bool (*arm)(struct port_queue *);
 	/* Throws away what was received so far and counts it as rx_stale (see `heartbeat` in
-	 * steer.h). NULL: what waits here does not grow stale. */
+	 * steer.h). Needed by drivers whose packets the kernel takes meanwhile; others may have
+	 * NULL. */
 	void (*discard)(struct port_queue *);
 	/* Frames in the driver's hands (rings), for the audit. Never NULL. */
 	uint32_t (*n_frames)(const struct port_queue *);
