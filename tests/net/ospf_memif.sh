@@ -35,7 +35,12 @@ converged() {
 	wait_for 40 "$1: the adjacency is Full" ospf_full r1 1
 	wait_for 30 "$1: r1 has the route to b" has_route r1 10.0.2.0/24
 	wait_for 30 "$1: r2 has the route to a" has_route r2 10.0.1.0/24
-	wait_for 20 "$1: a reaches b" on a ping -c 1 -W 1 10.0.2.2
+	# For two hellos on end: a neighbour that has not yet noticed the other's absence is Full, too.
+	wait_for 30 "$1: a reaches b, and goes on doing so" reaches
+}
+
+reaches() {
+	on a ping -c 25 -i 0.1 -W 1 10.0.2.2 | grep -q ' 0% packet loss'
 }
 
 start 1

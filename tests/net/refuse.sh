@@ -53,7 +53,6 @@ refuses_without() {
 refuses 1 "eth9: no such interface; 'ip link' lists" -i eth9
 refuses 1 "eth9: no such interface; 'ip link' lists" -i eth0 -i eth9
 refuses 1 "lo: a loopback interface has nothing to forward" -i eth0 -i lo
-refuses 1 "eth0: has 1 queue for 2 workers; 'ethtool -L eth0 .*or start with -w 1" -i eth0 -w 2
 refuses 1 "br0: its driver has no native XDP" -i eth0 -i br0 --xdp-mode native
 refuses 2 "frame_bytes: 3000 is not a power of two; use 2048" -i eth0 --frame-bytes 3000
 refuses 2 "busy_poll_us: 200000 is out of range; use 0" -i eth0 --busy-poll-us 200000
