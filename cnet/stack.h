@@ -70,7 +70,8 @@ struct weir {
 	struct wr_timer port_timer; /* looks after ports whose interface is gone */
 	struct nl_sock *tap_events; /* what somebody does to the TAPs */
 	struct wr_watch tap_watch;
-	struct wr_timer say_timer;                       /* see stack_say.c */
+	struct wr_timer wire_timer; /* looks whether TAPs and TUNs that are ports are still there */
+	struct wr_timer say_timer;  /* see stack_say.c */
 	struct port_counters closed_ports, closed_punts; /* of ports that are no more */
 	uint64_t start_ns;
 };
@@ -87,10 +88,10 @@ int wr_stack_start(struct weir *, struct wr_err *);
  * programs detached. Frees. */
 void wr_stack_free(struct weir *);
 
-/* What would be taken and how, as a sentence in `ret_say`; takes nothing. -errno with a sentence if
- * it could not be. */
-int wr_stack_check_port(struct weir *, unsigned port_idx, const char *spec, char *ret_say,
-			size_t say_bytes, struct wr_err *);
+/* How the port of `conf` would be taken, as a sentence in `ret_say`; takes nothing. -errno with a
+ * sentence if it could not be. */
+int wr_stack_check_port(struct weir *, unsigned port_idx, char *ret_say, size_t say_bytes,
+			struct wr_err *);
 
 /* Frames of the UMEM: all, free (depot and pools), in the rings of ports. free + in_flight = total
  * between turns. */
@@ -120,8 +121,8 @@ void wr_stack_closed_counters(const struct weir *, struct port_counters *ret_por
  * full: dropped (tx_full). Any thread. */
 void wr_stack_lane_counters(const struct weir *, unsigned from, struct port_counters *ret_sum);
 
-/* Live changes; the traffic goes on. The queue is served by another worker; flows are spread, or
- * not. -errno. */
+/* Live changes; the traffic goes on, whole and in order. The queue is served by another worker;
+ * flows are spread, or not. -errno, and nothing has changed. */
 int wr_stack_move_queue(struct weir *, unsigned port_idx, unsigned queue_idx, unsigned worker_idx);
 void wr_stack_set_spread(struct weir *, enum conf_spread);
 

@@ -58,6 +58,7 @@ int wr_stack_host_open(struct weir *weir, unsigned port_idx, const struct port_a
 	sp->port->port_idx = (uint8_t)port_idx;
 	sp->port->ifindex = link->ifindex;
 	sp->port->mac = link->mac;
+	wr_stack_mend_wires(weir);
 	return 0;
 }
 

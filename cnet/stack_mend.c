@@ -4,6 +4,10 @@
  * MAC address, its filter removed. What is punted would then be lost without a word. So the kernel
  * is asked to tell of changes to links and filters; a TAP that was changed is put right, and one
  * that was deleted, or cannot be put right, costs its port a new opening.
+ *
+ * A TAP or TUN that is a port has its far end anywhere, perhaps in another network namespace, of
+ * which the kernel tells nothing here. Only its descriptor says when it was deleted, to the worker
+ * that reads from it. So the control thread looks now and then, as long as there is such a port.
  */
 #include "cnet/stack_private.h"
 #include "lib/nl/nl.h"
@@ -13,7 +17,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-enum { MAX_EVENTS = 256 };
+enum { MAX_EVENTS = 256, LOOK_AT_WIRES_MS = 1000 };
 
 /* Links and filters have their ifindex at the same place, behind the family. */
 static_assert(offsetof(struct ifinfomsg, ifi_index) == offsetof(struct tcmsg, tcm_ifindex),
@@ -64,6 +68,60 @@ static void events_came(struct wr_watch *watch, uint32_t epoll_events)
 			mend(weir, i);
 }
 
+/* --- wires ------------------------------------------------------------------------------------ */
+
+struct wire_state {
+	bool can_go, is_gone;
+};
+
+static void see_fact(void *arg, const char *name, uint64_t value)
+{
+	struct wire_state *state = arg;
+
+	if (strcmp(name, "gone") != 0)
+		return;
+	state->can_go = true;
+	state->is_gone = value;
+}
+
+static struct wire_state state_of(const struct stack_port *sp)
+{
+	struct wire_state state = {.can_go = false};
+
+	if (sp->port && sp->is_host && !sp->is_gone && sp->port->ops->facts)
+		sp->port->ops->facts(sp->port, see_fact, &state);
+	return state;
+}
+
+static void look_at_wires(struct wr_timer *timer)
+{
+	struct weir *weir = wr_container_of(timer, struct weir, wire_timer);
+
+	for (unsigned i = 0; i < WR_MAX_PORTS; i++) {
+		struct stack_port *sp = &weir->ports[i];
+
+		if (!state_of(sp).is_gone)
+			continue;
+		wr_log(&weir->log, WR_LOG_WARN, "%s: %s was deleted; Weir opens it again",
+		       sp->ifname, sp->spec);
+		wr_stack_port_renew(weir, i);
+	}
+	wr_stack_mend_wires(weir);
+}
+
+void wr_stack_mend_wires(struct weir *weir)
+{
+	bool can_go = false;
+
+	for (unsigned i = 0; i < WR_MAX_PORTS; i++)
+		can_go |= state_of(&weir->ports[i]).can_go;
+	weir->wire_timer.fire = look_at_wires;
+	if (can_go)
+		wr_timer_start(weir->loop, &weir->wire_timer, LOOK_AT_WIRES_MS * WR_NS_PER_MS);
+}
+
+/* --- start and stop --------------------------------------------------------------------------- */
+
 int wr_stack_mend_start(struct weir *weir, struct wr_err *err)
 {
 	int code = wr_nl_open(NETLINK_ROUTE, 0, true, &weir->tap_events, err);
@@ -80,6 +138,8 @@ int wr_stack_mend_start(struct weir *weir, struct wr_err *err)
 
 void wr_stack_mend_stop(struct weir *weir)
 {
+	if (weir->loop)
+		wr_timer_stop(weir->loop, &weir->wire_timer);
 	if (!weir->tap_events)
 		return;
 	wr_watch_stop(weir->loop, &weir->tap_watch);

@@ -70,6 +70,8 @@ int wr_stack_port_open(struct weir *weir, unsigned port_idx, struct wr_err *err)
 	if (code)
 		return code;
 	name_interface(sp, port_idx, &args);
+	if (args.driver == &wr_port_af_xdp_driver)
+		args.names[0] = sp->ifname;
 	code = open_drivers(weir, port_idx, &args, err);
 	if (code)
 		goto err_port;
@@ -102,7 +104,7 @@ int wr_stack_ports_listen(struct weir *weir, struct wr_err *err)
 {
 	for (unsigned i = 0; i < WR_MAX_PORTS; i++) {
 		struct stack_port *sp = &weir->ports[i];
-		int code = sp->port && !sp->steer ? wr_stack_listen(weir, sp) : 0;
+		int code = sp->port && sp->is_host ? wr_stack_listen(weir, sp) : 0;
 
 		if (code)
 			return wr_err(err, code, "%s: %s", sp->ifname, strerror(-code));
@@ -195,12 +197,17 @@ static void retake(struct weir *weir, unsigned port_idx)
 			: !link || is_taken(weir, link->ifindex))
 		return;
 	code = wr_stack_port_open(weir, port_idx, &err);
-	if (!code && !sp->steer)
+	if (!code && sp->is_host) {
 		code = wr_stack_listen(weir, sp);
+		if (code)
+			wr_err(&err, code, "%s: %s", sp->ifname, strerror(-code));
+	}
 	if (!code) {
 		wr_log(&weir->log, WR_LOG_INFO, "%s: is back", sp->ifname);
 		return;
 	}
+	wr_stack_port_close(weir, port_idx);
+	sp->is_gone = true;
 	if (strcmp(sp->why_not, err.text) != 0)
 		wr_log(&weir->log, WR_LOG_WARN, "%s (is tried again)", err.text);
 	snprintf(sp->why_not, sizeof(sp->why_not), "%s", err.text);
@@ -283,11 +290,11 @@ const struct mirror_ops wr_stack_mirror_ops = {
 	.transit_changed = transit_changed,
 };
 
-int wr_stack_check_port(struct weir *weir, unsigned port_idx, const char *spec, char *ret_say,
-			size_t say_bytes, struct wr_err *err)
+int wr_stack_check_port(struct weir *weir, unsigned port_idx, char *ret_say, size_t say_bytes,
+			struct wr_err *err)
 {
 	struct port_args args;
-	int rc = wr_port_parse(spec, &args, err);
+	int rc = wr_port_parse(wr_conf_port(&weir->conf, port_idx), &args, err);
 
 	if (rc)
 		return rc;

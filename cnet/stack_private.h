@@ -7,7 +7,7 @@
  *   stack_xdp.c     those of the kernel: XDP program and AF_XDP sockets
  *   stack_host.c    those that the kernel does not have: a TAP in its place
  *   stack_worker.c  queues and workers
- *   stack_mend.c    the ways into the kernel, watched over
+ *   stack_mend.c    the ways into the kernel, and wires, watched over
  *   stack_say.c     the log of interfaces that flap
  */
 #ifndef WR_CNET_STACK_PRIVATE_H
@@ -96,5 +96,8 @@ void wr_stack_say_limits(const struct weir *, unsigned port_idx, const struct st
 /* Watches over the TAPs; stop is safe before start. */
 int wr_stack_mend_start(struct weir *, struct wr_err *);
 void wr_stack_mend_stop(struct weir *);
+/* A port without an interface of the kernel has been opened: whether its wire is still there is
+ * looked at from now on, if the driver can say so. */
+void wr_stack_mend_wires(struct weir *);
 
 #endif

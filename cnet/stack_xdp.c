@@ -157,7 +157,6 @@ int wr_stack_xdp_open(struct weir *weir, unsigned port_idx, const struct port_ar
 	if (code)
 		return code;
 	xdp = af_xdp_conf(&weir->conf, args, (unsigned)n_queues);
-	xdp.ifname = sp->ifname;
 	xdp.ifindex = link->ifindex;
 	xdp.mtu = link->mtu;
 	code = wr_port_af_xdp_open(weir->umem, &xdp, &sp->port, err);

@@ -200,7 +200,7 @@ static int check(struct router *r, struct conf *conf, struct wr_err *err)
 	for (unsigned i = 0; i < n_ports; i++) {
 		char say[512];
 
-		if (wr_stack_check_port(r->weir, i, wr_conf_port(conf, i), say, sizeof(say), err)) {
+		if (wr_stack_check_port(r->weir, i, say, sizeof(say), err)) {
 			printf("%s\n", err->text);
 			status = EXIT_FAILURE;
 		} else {

@@ -5,8 +5,8 @@
 #
 # All that a sends arrives in queue 0 of eth0, as on a NIC that cannot spread flows. With `spread
 # flow` both workers forward, each its own flows: nothing is lost, no flow is reordered, the counters
-# add up. Under traffic, and without losing a packet: the spread is switched, and queues are moved
-# from worker to worker. Interfaces with fewer queues than there are workers are taken, too.
+# add up. Under traffic, and without losing a packet or reordering a flow: the spread is switched,
+# and queues are moved from worker to worker. Interfaces with fewer queues than there are workers are taken, too.
 # timeout: 200
 # also under: thread
 
@@ -67,6 +67,7 @@ for _ in 1 2 3 4 5; do
 done
 flood_end queue
 flood_is_whole "moved under traffic"
+expect_eq "moved under traffic: reordered" 0 "$(flood_result reordered)"
 check "both queues are worker 0's" jq -e '(.[0].queues | length == 4) and (.[1].queues == [])' \
 	<<<"$(weir r -j worker show)"
 check_accounts r
