@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ARP_TRIES = 3, ARP_WAIT_NS = 1000 * 1000 * 1000, ASK_EVERY_NS = 1000 * 1000 };
+enum { ARP_TRIES = 3, ARP_WAIT_NS = 1000 * 1000 * 1000 };
 /* What an interface received before a longer pause than this is thrown away. A measurement is
  * better served by late packets than by lost ones, and a killed weir-gen leaves its interface at
  * once. */
@@ -212,28 +212,22 @@ void wr_gen_report(const struct gen *g, struct report *report)
 
 void wr_sent_start(struct sent *sent, const struct gen *g, uint64_t now_ns)
 {
-	*sent = (struct sent){.start_ns = now_ns, .end_ns = now_ns, .asked_ns = now_ns};
+	*sent = (struct sent){.start_ns = now_ns, .end_ns = now_ns};
 	weir_io_stats(g->io, g->tx_idx, &sent->before);
 }
 
-uint64_t wr_sent_ask(struct sent *sent, const struct gen *g, uint64_t now_ns)
+void wr_sent_end(struct sent *sent, const struct gen *g)
 {
-	const uint64_t n_full_then = sent->n_full;
 	struct weir_io_stats stats;
 
-	if (now_ns - sent->asked_ns < ASK_EVERY_NS && sent->n_offered < g->o->n_packets)
-		return 0;
-	sent->asked_ns = now_ns;
-	if (weir_io_stats(g->io, g->tx_idx, &stats))
-		return 0;
-	sent->n_full = stats.tx_full - sent->before.tx_full;
-	sent->n_errors = stats.tx_errors - sent->before.tx_errors;
-	return sent->n_full - n_full_then;
+	if (!weir_io_stats(g->io, g->tx_idx, &stats))
+		sent->n_errors = stats.tx_errors - sent->before.tx_errors;
 }
 
-void wr_sent_add(struct sent *sent, unsigned n, uint64_t n_bytes, uint64_t now_ns)
+void wr_sent_add(struct sent *sent, unsigned n, unsigned n_full, uint64_t n_bytes, uint64_t now_ns)
 {
 	sent->n_offered += n;
+	sent->n_full += n_full;
 	sent->n_bytes_offered += n_bytes;
 	sent->end_ns = now_ns;
 }

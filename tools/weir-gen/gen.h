@@ -17,16 +17,14 @@
 
 enum { GEN_MAX_REST_NS = 20 * 1000 * 1000, GEN_LINGER_NS = 100 * 1000 * 1000 };
 
-/* What a port has sent since wr_sent_start(). Its refusals are asked for now and then only, since
- * asking may cost system calls. */
+/* What a port has sent since wr_sent_start(). */
 struct sent {
 	struct weir_io_stats before;
 	uint64_t n_offered, n_bytes_offered; /* to weir_tx(); bytes with FCS */
 	uint64_t n_full;                     /* of n_offered: the port had no room */
-	uint64_t n_errors;                   /* refused later, by the kernel or the far end */
-	uint64_t n_short;                    /* times that no buffer was free */
-	uint64_t start_ns, end_ns;           /* first and last packet */
-	uint64_t asked_ns;
+	uint64_t n_errors; /* refused later, by the kernel or the far end; known at the end */
+	uint64_t n_short;  /* times that no buffer was free */
+	uint64_t start_ns, end_ns; /* first and last packet */
 };
 
 struct gen {
@@ -65,10 +63,9 @@ void wr_gen_line(struct gen *, uint64_t now_ns, uint64_t n_sent, uint64_t n_rece
 void wr_gen_report(const struct gen *, struct report *);
 
 void wr_sent_start(struct sent *, const struct gen *, uint64_t now_ns);
-/* They were given to weir_tx(). */
-void wr_sent_add(struct sent *, unsigned n, uint64_t n_bytes, uint64_t now_ns);
-/* Asks the port what it refused; returns how many packets since the last time. */
-uint64_t wr_sent_ask(struct sent *, const struct gen *, uint64_t now_ns);
+/* `n` were given to weir_tx(), which had no room for `n_full` of them. */
+void wr_sent_add(struct sent *, unsigned n, unsigned n_full, uint64_t n_bytes, uint64_t now_ns);
+void wr_sent_end(struct sent *, const struct gen *);
 uint64_t wr_sent_packets(const struct sent *);
 void wr_sent_report(const struct sent *, struct report *, double n_forgone);
 

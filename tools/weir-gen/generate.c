@@ -63,7 +63,7 @@ static unsigned build_burst(struct run *r, struct weir_packet **packets, unsigne
 static bool send_some(struct run *r)
 {
 	struct weir_packet *packets[WEIR_BURST];
-	unsigned n = wr_pace_due(&r->pace, r->now_ns);
+	unsigned n_full, n = wr_pace_due(&r->pace, r->now_ns);
 	uint64_t n_bytes = 0;
 
 	if (r->o->n_packets && r->o->n_packets - wr_sent_packets(&r->sent) < n)
@@ -78,10 +78,10 @@ static bool send_some(struct run *r)
 	}
 	for (unsigned i = 0; i < n; i++)
 		n_bytes += packets[i]->len + FCS_BYTES;
-	weir_tx(r->g->tx, packets, n);
+	n_full = n - weir_tx(r->g->tx, packets, n);
 	wr_pace_sent(&r->pace, n, n_bytes);
-	wr_sent_add(&r->sent, n, n_bytes, r->now_ns);
-	wr_pace_refused(&r->pace, wr_sent_ask(&r->sent, r->g, r->now_ns));
+	wr_pace_refused(&r->pace, n_full);
+	wr_sent_add(&r->sent, n, n_full, n_bytes, r->now_ns);
 	return true;
 }
 
@@ -89,7 +89,7 @@ static void end_sending(struct run *r, const char *why)
 {
 	r->is_sending = false;
 	r->g->ended_by = why;
-	wr_sent_ask(&r->sent, r->g, UINT64_MAX);
+	wr_sent_end(&r->sent, r->g);
 }
 
 /* --- receiving -------------------------------------------------------------------------------- */

@@ -57,7 +57,7 @@ static bool send_some(struct replay *r)
 	struct weir_packet *packets[WEIR_BURST];
 	const unsigned wanted = n_due(r);
 	uint64_t n_bytes = 0;
-	unsigned n;
+	unsigned n, n_full;
 
 	for (n = 0; n < wanted; n++) {
 		const struct captured *frame = &r->capture.frames[r->at + n];
@@ -69,13 +69,13 @@ static bool send_some(struct replay *r)
 		n_bytes += frame->len + FCS_BYTES;
 	}
 	r->sent.n_short += n < wanted;
-	weir_tx(r->g->tx, packets, n);
+	n_full = n - weir_tx(r->g->tx, packets, n);
 	if (!n)
 		return false;
 	r->at += n;
 	wr_pace_sent(&r->pace, n, n_bytes);
-	wr_sent_add(&r->sent, n, n_bytes, r->now_ns);
-	wr_pace_refused(&r->pace, wr_sent_ask(&r->sent, r->g, r->now_ns));
+	wr_pace_refused(&r->pace, n_full);
+	wr_sent_add(&r->sent, n, n_full, n_bytes, r->now_ns);
 	return true;
 }
 
@@ -116,7 +116,7 @@ static void loop(struct replay *r)
 		wr_gen_line(r->g, r->now_ns, wr_sent_packets(&r->sent), 0, 0);
 	}
 	wr_gen_linger(r->g);
-	wr_sent_ask(&r->sent, r->g, UINT64_MAX);
+	wr_sent_end(&r->sent, r->g);
 }
 
 /* --- around it -------------------------------------------------------------------------------- */
