@@ -12,7 +12,7 @@ set -eu
 # Also libc6-dev, which Debian's compilers only recommend.
 BUILD="gcc libc6-dev make clang llvm bpftool pkg-config libxdp-dev libbpf-dev libelf-dev zlib1g-dev
 	libnl-3-dev liburcu-dev libjansson-dev libpcap-dev"
-TEST="libcmocka-dev libclang-rt-14-dev clang-format clang-tidy shellcheck git jq"
+TEST="libcmocka-dev libclang-rt-14-dev clang-format clang-tidy shellcheck git jq valgrind"
 RUN="frr iproute2 ethtool tcpdump iperf3 traceroute nftables iputils-ping procps socat netcat-openbsd
 	xdp-tools util-linux strace dpdk"
 KERNELS="qemu-system-x86 busybox-static kmod xz-utils debian-archive-keyring bsdextrautils"

@@ -14,7 +14,6 @@
  * Port 1 has no way into the kernel, and for eth_input is no router's. What takes two workers or
  * the kernel's side of a port (host, spread, handoff) is in workers.c.
  */
-#include "lib/port/spec.h"
 #include "tests/sim/world.h"
 
 #include <errno.h>
@@ -113,17 +112,6 @@ static const struct sample samples[] = {
 
 /* --- the world of a node ---------------------------------------------------------------------- */
 
-static struct port *open_port(struct umem *umem, const char *text)
-{
-	struct port_args args;
-	struct wr_err err = {""};
-	struct port *port;
-
-	if (wr_port_parse(text, &args, &err) || wr_port_open(umem, &args, &port, &err))
-		fail_msg("%s", err.text);
-	return port;
-}
-
 /* Both ports receive the same, each in its own place. */
 static bool reads_on_both(unsigned node)
 {
@@ -142,7 +130,7 @@ static void open_ports(struct world *w, unsigned node, const char *dir)
 			 i && !reads_on_both(node) ? "" : GOLDEN "/",
 			 i && !reads_on_both(node) ? "" : name,
 			 i && !reads_on_both(node) ? "" : ".in.pcap", dir, name, i);
-		w->port[i] = open_port(w->umem, text);
+		w->port[i] = world_open(w->umem, text);
 		w->port[i]->port_idx = (uint8_t)i;
 		iface.transit = !i || node != NODE_eth_input;
 		if (node == NODE_ip4_forward) {
@@ -155,7 +143,7 @@ static void open_ports(struct world *w, unsigned node, const char *dir)
 		assert_int_equal(wr_fib_iface_set(w->fib, i, &iface), 0);
 	}
 	snprintf(text, sizeof(text), "pcap:,%s/%s.punt0.pcap", dir, name);
-	w->punt[0] = open_port(w->umem, text);
+	w->punt[0] = world_open(w->umem, text);
 	assert_int_equal(wr_worker_add_queue(w->worker, w->punt[0]->queues[0], WORKER_PUNT_OUT,
 					     WORKER_SENDS),
 			 0);
@@ -249,7 +237,7 @@ static unsigned write_input(unsigned node, const char *dir)
 	assert_int_equal(wr_umem_create(&conf, &umem, NULL), 0);
 	wr_pool_init(&pool, umem);
 	snprintf(text, sizeof(text), "pcap:,%s/%s.in.pcap", dir, wr_node_table.nodes[node].name);
-	port = open_port(umem, text);
+	port = world_open(umem, text);
 	port->queues[0]->pool = &pool;
 	for (unsigned i = 0; i < wr_array_size(samples); i++) {
 		struct packet *pkt;

@@ -21,6 +21,7 @@
 
 #include "cnet/worker.h"
 #include "lib/mem/l4_csum.h"
+#include "lib/port/spec.h"
 
 enum { N_WIRES = 2, WORLD_FRAMES = 4096, WORLD_DESCS = 512 };
 
@@ -113,6 +114,18 @@ static inline void world_add_port(struct world *w, unsigned i, bool is_virtual)
 					     WORKER_SENDS),
 			 0);
 	assert_int_equal(wr_fib_iface_set(w->fib, i, &iface), 0);
+}
+
+/* A port by its string. */
+static inline struct port *world_open(struct umem *umem, const char *text)
+{
+	struct port_args args;
+	struct wr_err err = {""};
+	struct port *port;
+
+	if (wr_port_parse(text, &args, &err) || wr_port_open(umem, &args, &port, &err))
+		fail_msg("%s", err.text);
+	return port;
 }
 
 /*
