@@ -415,7 +415,7 @@ static int check_twins(const struct port_args *a, const struct port_args *b, str
 static int add_interface(struct conf *conf, const char *text, enum conf_origin origin,
 			 struct wr_err *err)
 {
-	struct port_args args, other;
+	struct port_args args = {.n_names = 0}, other;
 	const size_t n = strlen(text) + 1;
 	int rc = check_port(text, &args, err);
 

@@ -296,7 +296,7 @@ static void close_port(struct io_port *p)
 	/* What comes from here on is the kernel's. */
 	for (unsigned i = 0; p->steer && p->port && i < p->port->n_queues; i++)
 		wr_steer_port_set_socket(p->steer, i, 0, -1);
-	for (unsigned i = 0; p->queues && i < p->port->n_queues; i++)
+	for (unsigned i = 0; p->port && p->queues && i < p->port->n_queues; i++)
 		if (p->queues[i].q)
 			wr_pool_fini(&p->queues[i].pool);
 	if (p->port)

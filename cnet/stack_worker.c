@@ -218,6 +218,7 @@ static void set_out(struct worker *w, void *arg)
 static struct port_queue *way_out(const struct weir *weir, unsigned worker_idx,
 				  const struct port *port, const uint8_t *worker_of)
 {
+	assert(port->n_queues);
 	for (unsigned q = 0; q < port->n_queues; q++)
 		if (worker_of[q] == worker_idx)
 			return port->queues[q];
