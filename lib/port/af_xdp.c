@@ -38,6 +38,7 @@
 #include "lib/port/af_xdp_private.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 
 enum {
@@ -341,22 +342,22 @@ static void kick(struct xdp_queue *x)
 		x->n_futile++;
 }
 
-/* Tells the kernel that the checksum is unfinished. One that cannot be found stays as it is. */
+/* Tells the kernel that the checksum is unfinished. One that cannot be found stays as it is. The
+ * packet may begin at any byte, so the metadata need not be aligned. */
 static void describe_csum(const struct packet *pkt, struct xdp_desc *desc)
 {
-	struct tx_metadata *meta = (struct tx_metadata *)(void *)pkt->data - 1;
-	uint16_t start, offset;
+	struct tx_metadata meta = {.flags = XDP_TXMD_FLAGS_CHECKSUM};
 
-	if (!wr_l4_csum_place(pkt, &start, &offset))
+	if (!wr_l4_csum_place(pkt, &meta.csum_start, &meta.csum_offset))
 		return;
-	*meta = (struct tx_metadata){
-		.flags = XDP_TXMD_FLAGS_CHECKSUM, .csum_start = start, .csum_offset = offset};
+	memcpy(pkt->data - sizeof(meta), &meta, sizeof(meta));
 	desc->options |= XDP_TX_METADATA;
 }
 
 static bool can_send(const struct xdp_queue *x, const struct packet *pkt)
 {
-	if (x->is_down || x->is_gone || pkt->n_segs > WR_MAX_SEGS || (pkt->n_segs > 1 && !x->is_sg))
+	if (x->is_down || x->is_gone || pkt->len < ETH_HDR_BYTES || pkt->n_segs > WR_MAX_SEGS ||
+	    (pkt->n_segs > 1 && !x->is_sg))
 		return false;
 	/* The kernel takes an empty descriptor for an invalid one and never gives the frame
 	 * back. */

@@ -308,6 +308,14 @@ static void share_registration(struct xdp_queue *x, const struct xdp_queue *firs
 	x->has_tx_metadata = first->has_tx_metadata;
 }
 
+/* Of all that can be sent; what can be received is less. */
+static uint32_t max_frame_bytes(const struct xdp_queue *x)
+{
+	const uint32_t lost = x->has_tx_metadata ? PORT_TX_HEADROOM : 0;
+
+	return (x->is_sg ? WR_MAX_SEGS : 1) * (x->umem->frame_bytes - lost);
+}
+
 int wr_port_af_xdp_open(struct umem *umem, const struct af_xdp_conf *conf, struct port **ret_port,
 			struct wr_err *err)
 {
@@ -337,6 +345,7 @@ int wr_port_af_xdp_open(struct umem *umem, const struct af_xdp_conf *conf, struc
 		xp->port.flags |= PORT_ONE_BUFFER;
 	if (xp->queues[0].has_tx_metadata)
 		xp->port.flags |= PORT_TX_CSUM;
+	xp->port.max_frame_bytes = max_frame_bytes(&xp->queues[0]);
 	*ret_port = &xp->port;
 	return 0;
 }

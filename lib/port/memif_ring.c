@@ -489,7 +489,7 @@ void wr_memif_ring_tx(struct memif_queue *mq, struct packet **pkts, unsigned n)
 	for (unsigned i = 0; i < n; i++) {
 		if (i + 1 < n)
 			__builtin_prefetch(pkts[i + 1]->data);
-		if (wr_likely(ring && !mq->is_broken)) {
+		if (wr_likely(ring && !mq->is_broken && pkts[i]->len >= MIN_FRAME_BYTES)) {
 			tx_one(mq, ring, pkts[i], &n_slots, &tally);
 		} else {
 			tally.n_refused++;

@@ -417,7 +417,7 @@ static struct tap_port *new_port(const struct punt_tap_conf *conf)
 	tp->served_ifindex = conf->ifindex;
 	tp->mac = conf->mac;
 	tp->mtu = conf->mtu;
-	tp->port.flags = PORT_VIRTUAL;
+	tp->port.flags = PORT_VIRTUAL | PORT_TX_CSUM;
 	snprintf(tp->port.name, sizeof(tp->port.name), "weir%u", conf->ifindex);
 	for (uint16_t i = 0; i < conf->n_queues; i++) {
 		tp->queues[i].fd = -1;

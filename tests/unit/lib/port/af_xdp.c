@@ -39,6 +39,9 @@ static void every_size_both_ways(void **state)
 	uint64_t n_bytes = 0;
 
 	assert_false(f->port->flags & PORT_ONE_BUFFER);
+	assert_int_equal(f->port->max_frame_bytes,
+			 WR_MAX_SEGS *
+				 (2048 - (f->port->flags & PORT_TX_CSUM ? PORT_TX_HEADROOM : 0)));
 	assert_true(wr_port_af_xdp_max_bytes(f->port) > 9000);
 	assert_true(f->port->flags & PORT_VIRTUAL);
 	for (uint32_t i = 0; i < wr_array_size(sizes); i++) {
@@ -428,6 +431,22 @@ static void closed_with_everything_in_flight(void **state)
 	assert_int_equal(count_at_peer(f, WR_BURST), WR_BURST); /* close sends what was queued */
 }
 
+/* No frame is shorter than its header. What the kernel would do with one depends on the kernel and the
+ * driver. */
+static void less_than_a_header_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	for (uint32_t n = 1; n < ETH_HDR_BYTES; n++)
+		queue_packets(f, f->q, n, 1, n);
+	f->port->ops->flush(f->q);
+	assert_int_equal(f->q->counters.tx_errors, ETH_HDR_BYTES - 1);
+	assert_int_equal(f->q->counters.tx_pkts, ETH_HDR_BYTES - 1);
+	queue_packets(f, f->q, 99, 1, 60);
+	f->port->ops->flush(f->q);
+	expect_at_peer(f, 99, 60);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -446,6 +465,7 @@ int main(void)
 		TEST(two_queues_of_one_port, setup_closed),
 		TEST(a_kernel_that_takes_nothing, setup),
 		TEST(busy_polling_is_asked_for, setup_closed),
+		TEST(less_than_a_header_is_refused, setup),
 		TEST(without_busy_polling_an_empty_ring_costs_no_call, setup),
 		TEST(ports_share_the_memory, setup),
 		TEST(down_and_up_under_traffic, setup),

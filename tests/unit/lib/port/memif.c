@@ -39,6 +39,24 @@ static void each_size_goes_both_ways(void **state)
 	}
 }
 
+/* No frame is shorter than its header, and a peer need not expect one. */
+static void less_than_a_header_is_refused(void **state)
+{
+	struct world *w = *state;
+	struct packet *pkts[14];
+
+	open_pair(w, ",role=server", "");
+	assert_int_equal(wr_pool_get(&w->pools[1][0], pkts, 14), 14);
+	for (unsigned n = 0; n < 14; n++)
+		wr_packet_init(pkts[n], pkts[n]->data, (uint16_t)n);
+	wr_port_tx(queue_of(w, 1, 0), pkts, 14);
+	assert_int_equal(queue_of(w, 1, 0)->counters.tx_errors, 14);
+	send_one(queue_of(w, 1, 0), 7, 60);
+	flush(queue_of(w, 1, 0));
+	assert_int_equal(receive(queue_of(w, 0, 0), 7, 60), 1);
+	assert_int_equal(queue_of(w, 0, 0)->counters.rx_bad, 0);
+}
+
 /* Sizes mixed, so that a slot is now in the middle of a chain and now a packet by itself. */
 static void slots_forget_what_they_were(void **state)
 {
@@ -532,6 +550,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(each_size_goes_both_ways),
+		TEST(less_than_a_header_is_refused),
 		TEST(slots_forget_what_they_were),
 		TEST(a_full_ring_drops_and_counts),
 		TEST(without_frames_packets_wait_in_the_ring),
