@@ -10,6 +10,11 @@
 
 /* Receive queues in use (ETHTOOL_GCHANNELS); 1 where the driver does not say. -ENODEV ... */
 int wr_ethtool_n_rx_queues(const char *ifname);
+/* The same once an XDP program is attached, at most: see ethtool.c. */
+int wr_ethtool_n_xdp_queues(const char *ifname);
+/* Queues that the kernel sends by, the first ones; where it receives by more, an AF_XDP socket on
+ * one of the others sends nothing. 0: not known. */
+unsigned wr_ethtool_n_tx_queues(const char *ifname);
 /* The driver's name ("veth", "virtio_net", "mlx5_core"); "" where there is none. */
 void wr_ethtool_driver(const char *ifname, char ret_name[32]);
 /* The NUMA node that the device is attached to, as /sys tells; -1: none, or nobody knows. */
