@@ -269,9 +269,31 @@ static int check_conf(const struct af_xdp_conf *conf, struct wr_err *err)
 	return 0;
 }
 
+/* One more, closed. -ENOMEM. */
+static int add_queue(struct xdp_port *xp, const struct af_xdp_conf *conf)
+{
+	const uint16_t queue_idx = xp->port.n_queues;
+	struct xdp_queue *x = &xp->queues[queue_idx];
+
+	x->in_kernel = calloc((xp->umem->n_frames + 63) / 64, sizeof(*x->in_kernel));
+	if (!x->in_kernel)
+		return -ENOMEM;
+	x->q.port = &xp->port;
+	x->q.queue_idx = queue_idx;
+	x->umem = xp->umem;
+	x->fd = -1;
+	x->rx_descs = conf->rx_descs;
+	x->tx_descs = conf->tx_descs;
+	xp->port.queues[queue_idx] = &x->q;
+	xp->port.n_queues++;
+	return 0;
+}
+
 static struct xdp_port *new_port(struct umem *umem, const struct af_xdp_conf *conf)
 {
-	const size_t bytes = sizeof(struct xdp_port) + conf->n_queues * sizeof(struct xdp_queue);
+	const uint16_t max_queues =
+		conf->max_queues > conf->n_queues ? conf->max_queues : conf->n_queues;
+	const size_t bytes = sizeof(struct xdp_port) + max_queues * sizeof(struct xdp_queue);
 	struct xdp_port *xp = aligned_alloc(WR_CACHE_LINE, bytes);
 
 	if (!xp)
@@ -281,19 +303,9 @@ static struct xdp_port *new_port(struct umem *umem, const struct af_xdp_conf *co
 	xp->port.ops = &wr_af_xdp_ops;
 	snprintf(xp->port.name, sizeof(xp->port.name), "%s", conf->ifname);
 	xp->port.ifindex = conf->ifindex;
-	xp->port.n_queues = conf->n_queues;
-	for (uint16_t i = 0; i < conf->n_queues; i++) {
-		struct xdp_queue *x = &xp->queues[i];
-
-		x->q.port = &xp->port;
-		x->q.queue_idx = i;
-		x->umem = umem;
-		x->fd = -1;
-		x->rx_descs = conf->rx_descs;
-		x->tx_descs = conf->tx_descs;
-		xp->port.queues[i] = &x->q;
-		x->in_kernel = calloc((umem->n_frames + 63) / 64, sizeof(*x->in_kernel));
-		if (!x->in_kernel) {
+	xp->max_queues = max_queues;
+	while (xp->port.n_queues < conf->n_queues) {
+		if (add_queue(xp, conf) < 0) {
 			wr_af_xdp_close(&xp->port);
 			return NULL;
 		}
@@ -314,6 +326,15 @@ static uint32_t max_frame_bytes(const struct xdp_queue *x)
 	const uint32_t lost = x->has_tx_metadata ? PORT_TX_HEADROOM : 0;
 
 	return (x->is_sg ? WR_MAX_SEGS : 1) * (x->umem->frame_bytes - lost);
+}
+
+/* `n_tx`: queues that it is known to send by, should the interface not tell. */
+static void note_rx_only(struct port *port, unsigned n_tx)
+{
+	const unsigned n_told = wr_ethtool_n_tx_queues(port->name);
+
+	n_tx = n_told ? n_told : n_tx;
+	port->n_rx_only = (uint16_t)(port->n_queues > n_tx ? port->n_queues - n_tx : 0);
 }
 
 int wr_port_af_xdp_open(struct umem *umem, const struct af_xdp_conf *conf, struct port **ret_port,
@@ -346,8 +367,34 @@ int wr_port_af_xdp_open(struct umem *umem, const struct af_xdp_conf *conf, struc
 	if (xp->queues[0].has_tx_metadata)
 		xp->port.flags |= PORT_TX_CSUM;
 	xp->port.max_frame_bytes = max_frame_bytes(&xp->queues[0]);
+	note_rx_only(&xp->port, conf->n_queues);
 	*ret_port = &xp->port;
 	return 0;
+}
+
+int wr_port_af_xdp_grow(struct port *port, const struct af_xdp_conf *conf, struct wr_err *err)
+{
+	struct xdp_port *xp = (struct xdp_port *)port;
+	const unsigned n_tx = wr_port_n_tx_queues(port);
+	enum step step = STEP_SOCKET;
+	int rc = 0;
+
+	while (port->n_queues < conf->n_queues && port->n_queues < xp->max_queues) {
+		struct xdp_queue *x = &xp->queues[port->n_queues];
+
+		if (add_queue(xp, conf) < 0)
+			return wr_err(err, -ENOMEM, "%s: out of memory", port->name);
+		rc = wr_af_xdp_open_socket(x, conf, 0, xp->queues[0].fd, &step);
+		if (rc < 0) {
+			port->n_queues--;
+			free(x->in_kernel);
+			explain(xp->umem, conf, port->n_queues, step, rc, err);
+			break;
+		}
+		share_registration(x, &xp->queues[0]);
+	}
+	note_rx_only(port, n_tx);
+	return rc;
 }
 
 int wr_port_af_xdp_fd(const struct port *port, unsigned queue_idx)

@@ -83,7 +83,8 @@ struct xdp_port {
 	struct port port;
 	struct umem *umem;
 	char why_copy[96];
-	struct xdp_queue queues[];
+	uint16_t max_queues;
+	struct xdp_queue queues[]; /* [max_queues], of which port.n_queues are there */
 };
 
 static_assert(offsetof(struct xdp_queue, q) == 0, "a port_queue is the driver's own");

@@ -103,6 +103,9 @@ struct port {
 	uint8_t port_idx; /* its slot in the stack, set by the stack */
 	uint8_t flags;    /* enum port_flags */
 	uint16_t n_queues;
+	/* The last ones, by which nothing can be sent: the interface receives by more queues than
+	 * it sends by, and the kernel lets lie what is queued on the others. */
+	uint16_t n_rx_only;
 	/* The station's own address. The owner sets it; a driver without a link layer (tun) has its
 	 * packets come to this address. */
 	struct mac mac;
@@ -121,6 +124,12 @@ static inline void wr_port_tx(struct port_queue *q, struct packet **pkts, unsign
 	q->port->ops->tx(q, pkts, n);
 }
 
+/* The first ones: by these it sends. */
+static inline unsigned wr_port_n_tx_queues(const struct port *port)
+{
+	return port->n_queues - port->n_rx_only;
+}
+
 /* Sum over the queues; any thread. */
 void wr_port_counters(const struct port *, struct port_counters *ret_sum);
 
@@ -132,8 +141,9 @@ struct af_xdp_conf {
 	const char *ifname;
 	uint32_t ifindex;
 	uint32_t mtu; /* longer packets than one buffer holds rule out zero-copy without several */
-	uint16_t n_queues; /* queues 0..n-1 of the interface */
-	bool generic;      /* the XDP program is, or will be, attached in generic mode */
+	uint16_t n_queues;   /* queues 0..n-1 of the interface */
+	uint16_t max_queues; /* as many as it may grow to; 0: n_queues */
+	bool generic;        /* the XDP program is, or will be, attached in generic mode */
 	bool force_copy;
 	bool no_tx_checksum;         /* no PORT_TX_CSUM, although the kernel has it */
 	uint32_t rx_descs, tx_descs; /* powers of two */
@@ -147,6 +157,11 @@ struct af_xdp_conf {
  * what the driver is, PORT_ONE_BUFFER and PORT_TX_CSUM by what the sockets are. */
 int wr_port_af_xdp_open(struct umem *, const struct af_xdp_conf *, struct port **ret_port,
 			struct wr_err *);
+/* The interface has more queues since its XDP program is attached: those up to conf->n_queues (at
+ * most conf->max_queues of the opening) are bound too, each to be started then. Control thread; the
+ * queues there are work on meanwhile. -errno with a sentence if one cannot be had: those before it
+ * stay, port->n_queues says how many. */
+int wr_port_af_xdp_grow(struct port *, const struct af_xdp_conf *, struct wr_err *);
 /* The socket of a queue, for the XSKMAP. */
 int wr_port_af_xdp_fd(const struct port *, unsigned queue_idx);
 /* Why there is no zero-copy, in words; "" if there is, or in generic mode, which never has it. */

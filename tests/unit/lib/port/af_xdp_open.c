@@ -155,6 +155,95 @@ static void it_says_why_it_copies(void **state)
 	assert_string_equal(wr_port_af_xdp_why_copy(f->port), "");
 }
 
+/* --- more queues than at first ---------------------------------------------------------------- */
+
+static struct af_xdp_conf open_first_of_two(struct fixture *f)
+{
+	struct af_xdp_conf conf = conf_of("xa");
+
+	conf.max_queues = 2;
+	open_port(f, &conf);
+	attach(f, false);
+	assert_int_equal(f->port->n_queues, 1);
+	assert_int_equal(f->port->n_rx_only, 0);
+	return conf;
+}
+
+static void a_port_grows_while_it_works(void **state)
+{
+	struct fixture *f = *state;
+	struct af_xdp_conf conf = open_first_of_two(f);
+	struct port_queue *added;
+
+	conf.n_queues = 3; /* no more than was said at first */
+	assert_int_equal(wr_port_af_xdp_grow(f->port, &conf, NULL), 0);
+	assert_int_equal(f->port->n_queues, 2);
+	assert_int_equal(f->port->n_rx_only, 0);
+	added = f->port->queues[1];
+	assert_int_equal(added->queue_idx, 1);
+	added->pool = &f->pool;
+	assert_int_equal(f->port->ops->start(added), 0);
+	queue_packets(f, added, 1, 1, 60);
+	added->port->ops->flush(added);
+	expect_at_peer(f, 1, 60);
+	queue_packets(f, added, 2, 1, MAX_BYTES); /* as the first one: in several buffers */
+	added->port->ops->flush(added);
+	expect_at_peer(f, 2, MAX_BYTES);
+	assert_int_equal(xdp_queue(added)->has_tx_metadata, xdp_queue(f->q)->has_tx_metadata);
+	assert_int_equal(xdp_queue(added)->is_sg, xdp_queue(f->q)->is_sg);
+	peer_send(f, 3, 60);
+	expect_here(f, f->q, 3, 60);
+	conf.n_queues = 1; /* nothing to do */
+	assert_int_equal(wr_port_af_xdp_grow(f->port, &conf, NULL), 0);
+	assert_int_equal(f->port->n_queues, 2);
+}
+
+static void a_queue_that_cannot_be_had_stays_out(void **state)
+{
+	struct fixture *f = *state;
+	struct af_xdp_conf conf = open_first_of_two(f);
+	struct xdp_queue taker = {.umem = f->umem, .fd = -1, .rx_descs = 64, .tx_descs = 64};
+	struct wr_err err = {""};
+	unsigned n_fds, n_maps;
+	enum step step;
+
+	taker.q.queue_idx = 1;
+	assert_int_equal(wr_af_xdp_open_socket(&taker, &conf, XDP_COPY, -1, &step), 0);
+	n_fds = count_fds();
+	n_maps = count_ring_maps();
+	conf.n_queues = 2;
+	assert_int_equal(wr_port_af_xdp_grow(f->port, &conf, &err), -EBUSY);
+	assert_non_null(strstr(err.text, "xa: receive queue 1 is taken by another"));
+	assert_int_equal(f->port->n_queues, 1);
+	assert_int_equal(count_fds(), n_fds);
+	assert_int_equal(count_ring_maps(), n_maps);
+	peer_send(f, 1, 60);
+	expect_here(f, f->q, 1, 60);
+	wr_af_xdp_close_socket(&taker);
+}
+
+static void queues_that_only_receive_are_the_last(void **state)
+{
+	struct fixture *f = *state;
+	struct af_xdp_conf conf;
+
+	run("ethtool -L xa rx 2 tx 1");
+	conf = open_first_of_two(f);
+	conf.n_queues = 2;
+	assert_int_equal(wr_port_af_xdp_grow(f->port, &conf, NULL), 0);
+	assert_int_equal(f->port->n_queues, 2);
+	assert_int_equal(f->port->n_rx_only, 1);
+	f->port->ops->close(f->port);
+	open_port(f, &conf);
+	assert_int_equal(f->port->n_rx_only, 1);
+	/* An interface that does not tell sends by those that it had at first. */
+	snprintf(f->port->name, sizeof(f->port->name), "nobody");
+	note_rx_only(f->port, 2);
+	assert_int_equal(f->port->n_rx_only, 0);
+	note_rx_only(f->port, 1);
+	assert_int_equal(f->port->n_rx_only, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -163,6 +252,9 @@ int main(void)
 		TEST(a_queue_is_free_soon_after_close, setup),
 		TEST(missing_privileges_are_sentences, setup_closed),
 		TEST(it_says_why_it_copies, setup),
+		TEST(a_port_grows_while_it_works, setup_closed),
+		TEST(a_queue_that_cannot_be_had_stays_out, setup_closed),
+		TEST(queues_that_only_receive_are_the_last, setup_closed),
 	};
 	int rc = enter_namespace();
 
