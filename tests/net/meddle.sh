@@ -9,7 +9,7 @@
 # after a moment:
 #
 #   - the TAP by which packets are punted: down, renamed, another MAC address, without its qdisc,
-#     without its filter, deleted
+#     without its filter, deleted, also when its interface has a new name
 #   - packets of 40,000 bytes, on interfaces whose MTU is raised while Weir runs
 #   - two interfaces deleted, and one that comes back under the other's name
 #   - a limit of punts that is smaller than the number of workers is still a limit
@@ -95,6 +95,13 @@ meddle "TAP without its qdisc" tc qdisc del dev "$tap" clsact
 meddle "TAP renamed" ip link set "$tap" name mine
 meddle "TAP deleted" ip link del mine
 meddle "TAP deleted once more" ip link del "$tap"
+on r ip link set eth0 down
+on r ip link set eth0 name wan0
+on r ip link set wan0 up
+meddle "TAP deleted, its interface renamed" ip link del "$tap"
+on r ip link set wan0 down
+on r ip link set wan0 name eth0
+on r ip link set eth0 up
 
 # --- packets larger than what WR_MAX_SEGS buffers take -------------------------------------------
 
