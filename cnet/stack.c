@@ -41,7 +41,7 @@ static int create_memory(struct weir *weir, struct wr_err *err)
 		int n_queues = wr_port_parse(wr_conf_port(conf, i), &args, err);
 
 		if (!n_queues)
-			n_queues = wr_stack_queues_of(weir, &args, err);
+			n_queues = wr_stack_max_queues_of(weir, &args, err);
 		if (n_queues < 0)
 			return n_queues;
 		umem.n_frames += wr_stack_frames_of(conf, &args, (unsigned)n_queues);

@@ -3,8 +3,9 @@
  * An interface becomes a port and stops being one.
  *
  * Opening: program loaded -> sockets bound -> way into the kernel -> queues given to workers and
- * fill rings filled -> sockets in the XSKMAP -> program attached -> mirror told, whose answer
- * switches TRANSIT on. Closing is the reverse. At each step in between the kernel forwards.
+ * fill rings filled -> sockets in the XSKMAP -> program attached -> queues that the driver has
+ * added for it taken in the same order -> mirror told, whose answer switches TRANSIT on. Closing is
+ * the reverse. At each step in between the kernel forwards.
  *
  * An interface that is deleted under Weir is closed from a timer, outside the mirror's callback;
  * one of the same name that appears later is taken again.
@@ -81,12 +82,12 @@ int wr_stack_port_open(struct weir *weir, unsigned port_idx, struct wr_err *err)
 		goto err_port;
 	}
 	if (sp->steer)
-		code = wr_stack_xdp_attach(weir, sp, err);
+		code = wr_stack_xdp_attach(weir, sp, &args, err);
 	if (code)
 		goto err_port;
 	say_opened(weir, sp);
 	if (sp->steer)
-		wr_stack_xdp_say_limits(weir, sp);
+		wr_stack_xdp_say_limits(weir, sp, &args);
 	sp->is_gone = false;
 	code = wr_mirror_port_add(weir->mirror, sp->port->ifindex, port_idx);
 	if (code) {

@@ -33,15 +33,20 @@ void wr_stack_port_close(struct weir *, unsigned port_idx);
 
 /* Receive queues of an interface that Weir can take, or -errno with a sentence. */
 int wr_stack_queues_of(const struct weir *, const struct port_args *, struct wr_err *);
+/* The same with those that its driver may add once the XDP program is attached. */
+int wr_stack_max_queues_of(const struct weir *, const struct port_args *, struct wr_err *);
 /* Frames that the interface's rings need when full. */
 uint32_t wr_stack_frames_of(const struct conf *, const struct port_args *, unsigned n_queues);
 /* Program loaded, sockets bound, way into the kernel made: nothing is taken yet. */
 int wr_stack_xdp_open(struct weir *, unsigned port_idx, const struct port_args *,
 		      const struct mirror_link *, struct wr_err *);
-/* Workers serve the queues: sockets into the XSKMAP, program onto the interface. */
-int wr_stack_xdp_attach(struct weir *, struct stack_port *, struct wr_err *);
+/* Workers serve the queues: sockets into the XSKMAP, program onto the interface; then the same for
+ * queues that the driver has added for it. */
+int wr_stack_xdp_attach(struct weir *, struct stack_port *, const struct port_args *,
+			struct wr_err *);
 /* Logs what of the interface's traffic no socket can have. */
-void wr_stack_xdp_say_limits(const struct weir *, const struct stack_port *);
+void wr_stack_xdp_say_limits(const struct weir *, const struct stack_port *,
+			     const struct port_args *);
 /* A frame that the sockets cannot take would be lost: the kernel keeps it. */
 void wr_stack_xdp_tell_mtu(struct stack_port *, uint32_t mtu);
 int wr_stack_xdp_check(struct weir *, const struct port_args *, char *ret_say, size_t say_bytes,
@@ -71,6 +76,8 @@ int wr_stack_create_workers(struct weir *);
 void wr_stack_free_workers(struct weir *);
 /* Gives the port's queues, and those of its way into the kernel, to workers. -errno. */
 int wr_stack_serve_port(struct weir *, struct stack_port *);
+/* The port has got more queues, from `first` on. */
+int wr_stack_serve_more(struct weir *, struct stack_port *, unsigned first);
 /* Receives from a port that is only sent to so far. */
 int wr_stack_listen(struct weir *, struct stack_port *);
 /* No worker uses the port any more; what it had received has been sent. */
@@ -86,7 +93,8 @@ void wr_stack_say_transit(struct weir *, unsigned port_idx);
 /* What the sockets of a port can have, against what the interface has. */
 struct stack_limits {
 	uint32_t max_mtu, mtu;
-	unsigned n_queues; /* of the interface; drivers may add some for an XDP program */
+	unsigned n_queues;      /* of the interface */
+	bool is_asked_for_some; /* queues= in the port's string */
 };
 /* Logs what stays with the kernel for it. */
 void wr_stack_say_limits(const struct weir *, unsigned port_idx, const struct stack_limits *);

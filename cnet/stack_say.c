@@ -84,9 +84,10 @@ void wr_stack_say_limits(const struct weir *weir, unsigned port_idx,
 		       sp->ifname, limits->max_mtu, limits->mtu, sp->port->mode);
 	if (limits->n_queues > sp->port->n_queues)
 		wr_log(&weir->log, WR_LOG_WARN,
-		       "%s: with the XDP program it receives on %u queues, Weir on %u of them: what "
-		       "comes by the others stays with the kernel; 'ethtool -L %s combined %u' "
-		       "before the start gives Weir all",
-		       sp->ifname, limits->n_queues, sp->port->n_queues, sp->ifname,
-		       limits->n_queues);
+		       "%s: receives on %u queues, Weir on %u of them: what comes by the others "
+		       "stays with the kernel; %s",
+		       sp->ifname, limits->n_queues, sp->port->n_queues,
+		       limits->is_asked_for_some ? "queues= asks for no more"
+						 : "a new start of Weir takes all there are then, "
+						   "64 at most");
 }

@@ -5,7 +5,8 @@
  * Queue i of a port belongs to worker i modulo their number, until somebody says otherwise. For
  * each way out a worker has either a queue of its own or a lane to the worker that serves one, so
  * any number of workers goes with any number of queues. There is a lane for each pair of workers,
- * made before their threads start and closed after they have ended.
+ * made before their threads start and closed after they have ended. Queues that only receive
+ * (port->n_rx_only) are no way out.
  *
  * A queue moves to another worker between two turns of each. The XDP program is told first: a frame
  * that starts the new worker's deadline is looked for as soon as the queue has arrived. What lies
@@ -15,6 +16,7 @@
  */
 #include "cnet/stack_private.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
@@ -218,11 +220,13 @@ static void set_out(struct worker *w, void *arg)
 static struct port_queue *way_out(const struct weir *weir, unsigned worker_idx,
 				  const struct port *port, const uint8_t *worker_of)
 {
-	assert(port->n_queues);
-	for (unsigned q = 0; q < port->n_queues; q++)
+	const unsigned n_tx = wr_port_n_tx_queues(port);
+
+	assert(n_tx); /* all interfaces send by their first one */
+	for (unsigned q = 0; q < n_tx; q++)
 		if (worker_of[q] == worker_idx)
 			return port->queues[q];
-	return weir->lanes[worker_idx][worker_of[worker_idx % port->n_queues]]->queues[0];
+	return weir->lanes[worker_idx][worker_of[worker_idx % n_tx]]->queues[0];
 }
 
 static void set_outs(struct weir *weir, const struct port *port, const uint8_t *worker_of,
@@ -236,10 +240,11 @@ static void set_outs(struct weir *weir, const struct port *port, const uint8_t *
 	}
 }
 
-static int give_port(struct weir *weir, struct port *port, const uint8_t *worker_of,
+/* From the queue `first` on. */
+static int give_port(struct weir *weir, struct port *port, unsigned first, const uint8_t *worker_of,
 		     unsigned out_idx, enum worker_role role)
 {
-	for (unsigned i = 0; i < port->n_queues; i++) {
+	for (unsigned i = first; i < port->n_queues; i++) {
 		struct give_queue give = {.queue = port->queues[i],
 					  .out_idx = out_idx,
 					  .role = role,
@@ -265,13 +270,18 @@ int wr_stack_serve_port(struct weir *weir, struct stack_port *sp)
 	}
 	sp->has_workers = true;
 	if (!rc)
-		rc = give_port(weir, sp->punt, sp->punt_worker_of, WORKER_PUNT_OUT + port_idx,
+		rc = give_port(weir, sp->punt, 0, sp->punt_worker_of, WORKER_PUNT_OUT + port_idx,
 			       sp->is_host ? WORKER_HOST : WORKER_SENDS);
 	/* A port that no XDP program holds back is received from once it can be forwarded. */
 	if (!rc)
-		rc = give_port(weir, sp->port, sp->worker_of, port_idx,
+		rc = give_port(weir, sp->port, 0, sp->worker_of, port_idx,
 			       sp->is_host ? WORKER_SENDS : WORKER_PORT);
 	return rc;
+}
+
+int wr_stack_serve_more(struct weir *weir, struct stack_port *sp, unsigned first)
+{
+	return give_port(weir, sp->port, first, sp->worker_of, sp->port->port_idx, WORKER_PORT);
 }
 
 /* Sends by it already, and receives from it from now on. */

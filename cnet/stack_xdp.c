@@ -4,6 +4,11 @@
  *
  * The router's settings hold for all interfaces; what a port's string says (mode=, copy=, descs=,
  * queues=) for that one.
+ *
+ * Queues that come with the program (virtio_net adds some, see lib/sys/ethtool.c) are bound after
+ * it is attached, to the registration of the first ones. Until then the program passes what comes
+ * by them to the kernel, and the sockets bound before are what keeps a second Weir from replacing
+ * the program of a living one. The packet memory has frames for them from the start.
  */
 #include "cnet/stack_private.h"
 #include "lib/sys/ethtool.h"
@@ -43,6 +48,21 @@ int wr_stack_queues_of(const struct weir *weir, const struct port_args *args, st
 		return wr_err(err, -EINVAL, "%s: a loopback interface has nothing to forward",
 			      ifname);
 	return wr_port_n_queues(args, err);
+}
+
+int wr_stack_max_queues_of(const struct weir *weir, const struct port_args *args,
+			   struct wr_err *err)
+{
+	const int n_queues = wr_stack_queues_of(weir, args, err);
+	int n_xdp;
+
+	if (n_queues < 0 || args->driver != &wr_port_af_xdp_driver ||
+	    args->values[AF_XDP_OPT_QUEUES])
+		return n_queues;
+	n_xdp = wr_ethtool_n_xdp_queues(args->names[0]);
+	if (n_xdp > WR_MAX_QUEUES)
+		n_xdp = WR_MAX_QUEUES;
+	return n_xdp > n_queues ? n_xdp : n_queues;
 }
 
 static struct af_xdp_conf af_xdp_conf(const struct conf *conf, const struct port_args *args,
@@ -109,7 +129,8 @@ void wr_stack_xdp_tell_mtu(struct stack_port *sp, uint32_t mtu)
 	wr_steer_port_set_mtu(sp->steer, mtu < max_mtu(sp) ? mtu : max_mtu(sp));
 }
 
-void wr_stack_xdp_say_limits(const struct weir *weir, const struct stack_port *sp)
+void wr_stack_xdp_say_limits(const struct weir *weir, const struct stack_port *sp,
+			     const struct port_args *args)
 {
 	const struct mirror_link *link = wr_mirror_link(weir->mirror, sp->port->ifindex);
 	int n_queues = wr_ethtool_n_rx_queues(sp->ifname);
@@ -117,6 +138,7 @@ void wr_stack_xdp_say_limits(const struct weir *weir, const struct stack_port *s
 		.max_mtu = max_mtu(sp),
 		.mtu = link ? link->mtu : 0,
 		.n_queues = n_queues > 0 ? (unsigned)n_queues : 0,
+		.is_asked_for_some = args->values[AF_XDP_OPT_QUEUES],
 	};
 
 	wr_stack_say_limits(weir, sp->port->port_idx, &limits);
@@ -159,6 +181,7 @@ int wr_stack_xdp_open(struct weir *weir, unsigned port_idx, const struct port_ar
 	xdp = af_xdp_conf(&weir->conf, args, (unsigned)n_queues);
 	xdp.ifindex = link->ifindex;
 	xdp.mtu = link->mtu;
+	xdp.max_queues = sp->max_queues;
 	code = wr_port_af_xdp_open(weir->umem, &xdp, &sp->port, err);
 	if (code)
 		return code;
@@ -180,23 +203,57 @@ static int note_mode(struct weir *weir, struct stack_port *sp)
 	return wr_stack_tell_port(weir, sp->port);
 }
 
-int wr_stack_xdp_attach(struct weir *weir, struct stack_port *sp, struct wr_err *err)
+/* Of the queues from `first` on. */
+static int let_in(const struct stack_port *sp, unsigned first)
 {
-	struct wr_err why = {.text = ""};
 	int code = 0;
 
-	for (unsigned i = 0; i < sp->port->n_queues && !code; i++)
+	for (unsigned i = first; i < sp->port->n_queues && !code; i++)
 		code = wr_steer_port_set_socket(sp->steer, i, sp->worker_of[i],
 						wr_port_af_xdp_fd(sp->port, i));
+	return code;
+}
+
+/* One that cannot be had is left to the kernel, with its reason in the log. */
+static int take_added_queues(struct weir *weir, struct stack_port *sp, const struct port_args *args)
+{
+	const unsigned first = sp->port->n_queues;
+	int n_queues = wr_port_n_queues(args, NULL), code;
+	struct wr_err why = {.text = ""};
+	struct af_xdp_conf xdp;
+
+	if (n_queues > sp->max_queues)
+		n_queues = sp->max_queues;
+	if (n_queues <= (int)first)
+		return 0;
+	xdp = af_xdp_conf(&weir->conf, args, (unsigned)n_queues);
+	xdp.ifindex = sp->port->ifindex;
+	if (wr_port_af_xdp_grow(sp->port, &xdp, &why) < 0)
+		wr_log(&weir->log, WR_LOG_WARN, "%s", why.text);
+	code = wr_stack_serve_more(weir, sp, first);
+	return code ? code : let_in(sp, first);
+}
+
+int wr_stack_xdp_attach(struct weir *weir, struct stack_port *sp, const struct port_args *args,
+			struct wr_err *err)
+{
+	struct wr_err why = {.text = ""};
+	int code = let_in(sp, 0);
+
 	if (code)
-		return wr_err(err, code, "%s: setting up its queues: %s", sp->ifname,
-			      strerror(-code));
+		goto err_queues;
 	code = wr_steer_port_attach(sp->steer, &why, err);
 	if (code)
 		return code;
 	snprintf(sp->why_mode, sizeof(sp->why_mode), "%s",
 		 *why.text ? why.text : wr_port_af_xdp_why_copy(sp->port));
+	code = take_added_queues(weir, sp, args);
+	if (code)
+		goto err_queues;
 	return note_mode(weir, sp);
+
+err_queues:
+	return wr_err(err, code, "%s: setting up its queues: %s", sp->ifname, strerror(-code));
 }
 
 /* --- weir-router --check --------------------------------------------------------------------- */

@@ -139,11 +139,15 @@ static void what_no_socket_can_have_is_said(void **state)
 	limits.n_queues = 4;
 	wr_stack_say_limits(weir, 1, &limits);
 	assert_int_equal(lines.n, 2);
-	assert_string_equal(
-		lines.last,
-		"eth1: with the XDP program it receives on 4 queues, Weir on 2 of them: "
-		"what comes by the others stays with the kernel; 'ethtool -L eth1 "
-		"combined 4' before the start gives Weir all");
+	assert_string_equal(lines.last,
+			    "eth1: receives on 4 queues, Weir on 2 of them: what comes by the "
+			    "others stays with the kernel; a new start of Weir takes all there are "
+			    "then, 64 at most");
+	limits.is_asked_for_some = true;
+	wr_stack_say_limits(weir, 1, &limits);
+	assert_string_equal(lines.last,
+			    "eth1: receives on 4 queues, Weir on 2 of them: what comes by the "
+			    "others stays with the kernel; queues= asks for no more");
 	free_stack(weir);
 }
 
