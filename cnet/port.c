@@ -106,11 +106,20 @@ static int open_steering(struct weir_io *io, struct io_port *p, const struct por
 	return rc < 0 ? rc : wr_steer_port_open(io->steer, &conf, &p->steer, err);
 }
 
+/* As asked for; else those that both receive and send, as a weir_queue does. */
+static int n_queues_of(const struct port_args *args, struct wr_err *err)
+{
+	const int n_queues = wr_port_n_queues(args, err);
+	const int n_tx = (int)wr_ethtool_n_tx_queues(args->names[0]);
+
+	return n_tx && n_tx < n_queues && !args->values[AF_XDP_OPT_QUEUES] ? n_tx : n_queues;
+}
+
 static int open_af_xdp(struct weir_io *io, struct io_port *p, const struct port_args *args,
 		       struct wr_err *err)
 {
 	struct netif netif;
-	int n_queues = wr_port_n_queues(args, err);
+	int n_queues = n_queues_of(args, err);
 	int rc = wr_netif_get(args->names[0], &netif);
 	struct af_xdp_conf conf;
 

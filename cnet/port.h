@@ -28,10 +28,12 @@
  *
  * An interface opened with "af_xdp:" gives all frames of its queues to the program, whatever they
  * are. The frames of a queue for which nobody has called weir_rx() or weir_wait() for longer than
- * `deadline_ms` stay with the kernel, and all of them once the program has ended. "af_xdp:" needs
- * CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF. On virtual interfaces in generic
- * mode a frame may be several packets in one, as local senders hand them to their hardware: switch
- * that off at the sender (ethtool -K IF tso off gso off).
+ * `deadline_ms` stay with the kernel, and all of them once the program has ended. So do those of
+ * queues that only receive, where an interface sends by fewer (ethtool -L, and virtio_net, which
+ * adds some while it has an XDP program; 'ethtool -L eth0 combined N' before the start, with N all
+ * there are, makes it add none). "af_xdp:" needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF. On virtual
+ * interfaces in generic mode a frame may be several packets in one, as local senders hand them to
+ * their hardware: switch that off at the sender (ethtool -K IF tso off gso off).
  *
  * Functions that can fail return 0 or a negative errno, and write one sentence (what was wrong,
  * what to do) into their `struct weir_error` if it is not NULL.

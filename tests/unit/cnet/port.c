@@ -11,8 +11,8 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <unistd.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -297,6 +297,34 @@ static void what_cannot_be_opened_is_a_sentence(void **state)
 	assert_string_equal(error.text, "0 ports: 1 to 64 are possible");
 }
 
+static unsigned n_queues_by(const char *name)
+{
+	struct weir_io *io = NULL;
+	struct weir_error error;
+	unsigned n;
+
+	if (weir_io_open(&name, 1, NULL, &io, &error))
+		fail_msg("%s", error.text);
+	n = weir_io_n_queues(io, 0);
+	weir_io_close(io);
+	return n;
+}
+
+/* In a network namespace of its own. */
+static void queues_of_an_interface_send_too(void **state)
+{
+	(void)state;
+	if (geteuid() || unshare(CLONE_NEWNET))
+		skip();
+	assert_int_equal(system("ip link add xa numrxqueues 2 numtxqueues 2 type veth "
+				"peer name xb numrxqueues 1 numtxqueues 1 && ip link set xa up"),
+			 0);
+	assert_int_equal(n_queues_by("af_xdp:xa"), 2);
+	assert_int_equal(system("ethtool -L xa rx 2 tx 1"), 0);
+	assert_int_equal(n_queues_by("af_xdp:xa"), 1);
+	assert_int_equal(n_queues_by("af_xdp:xa,queues=2"), 2);
+}
+
 static void what_is_not_there_is_said(void **state)
 {
 	struct weir_io *io = open_wire();
@@ -459,6 +487,7 @@ int main(void)
 		TEST(a_failure_half_way_leaves_nothing),
 		TEST(what_cannot_be_opened_is_a_sentence),
 		TEST(what_is_not_there_is_said),
+		TEST(queues_of_an_interface_send_too),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
