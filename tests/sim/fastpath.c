@@ -58,7 +58,8 @@ static const struct way ways[] = {
 	{"group",   EDGE(rewrite_to_tx), .by_group = true},
 	{"shared",  EDGE(rewrite_to_tx), .is_shared = true},
 	{"drop",    EDGE(ip4_lookup_drop_blackhole), .target = TO_BLACKHOLE},
-	{"mixed",   EDGE(ip4_input_to_ip4_lookup), .target = TO_EITHER}, /* every other is dropped */
+	/* Every other is dropped. */
+	{"mixed",   EDGE(ip4_input_to_ip4_lookup), .target = TO_EITHER},
 	{"answer",  EDGE(ip4_lookup_punt_no_route), .target = TO_NOWHERE},
 	{"carry",   EDGE(ip4_lookup_punt_local), .target = TO_THIS_HOST},
 };

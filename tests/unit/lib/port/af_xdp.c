@@ -431,8 +431,8 @@ static void closed_with_everything_in_flight(void **state)
 	assert_int_equal(count_at_peer(f, WR_BURST), WR_BURST); /* close sends what was queued */
 }
 
-/* No frame is shorter than its header. What the kernel would do with one depends on the kernel and the
- * driver. */
+/* No frame is shorter than its header. What the kernel would do with one depends on the kernel and
+ * the driver. */
 static void less_than_a_header_is_refused(void **state)
 {
 	struct fixture *f = *state;
