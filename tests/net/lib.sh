@@ -168,7 +168,7 @@ expect_eq() {
 # expect_num SENTENCE A OP B, with OP one of == < <= > >= !=
 expect_num() {
 	# What is no number would end the command that the shell is at, and not the test.
-	[[ "$2 $4" =~ ^-?[0-9]+\ -?[0-9]+$ ]] || fail "$1: '$2' $3 '$4' are not two numbers"
+	[[ "$2" =~ ^[-+*/\ 0-9]+$ && "$4" =~ ^[-+*/\ 0-9]+$ ]] || fail "$1: '$2' $3 '$4' are not two numbers"
 	[ "$(($2$3$4))" = 1 ] || fail "$1: $2 $3 $4 does not hold"
 	echo "ok: $1 ($2 $3 $4)"
 }
