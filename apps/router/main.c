@@ -329,7 +329,7 @@ int main(int argc, char **argv)
 {
 	struct router r = {.log = {.write = wr_log_stderr, .max_level = WR_LOG_INFO},
 			   .signals.fd = -1};
-	struct options o = {.is_check = false};
+	static struct options o; /* too large for a stack frame */
 	struct wr_err err = {.text = ""};
 	int code = parse_options(argc, argv, &o);
 

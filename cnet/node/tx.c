@@ -7,13 +7,17 @@
 void wr_node_tx(struct graph *g, void *ctx, struct packet **pkts, unsigned n)
 {
 	struct worker *w = ctx;
+	struct worker_out *out = w->outs;
+	unsigned out_idx = WORKER_MAX_OUTS; /* no packet's */
 
 	(void)g;
 	for (unsigned i = 0; i < n; i++) {
-		unsigned out_idx = pkts[i]->tx_port;
-		struct worker_out *out = &w->outs[out_idx];
-
+		/* Most leave as the one before did. */
+		if (pkts[i]->tx_port != out_idx) {
+			out_idx = pkts[i]->tx_port;
+			out = &w->outs[out_idx];
+			w->touched[out_idx / 64] |= UINT64_C(1) << (out_idx % 64);
+		}
 		out->pkts[out->n++] = pkts[i];
-		w->touched[out_idx / 64] |= UINT64_C(1) << (out_idx % 64);
 	}
 }

@@ -4,7 +4,6 @@
 #include "lib/base/alloc.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 struct graph *wr_graph_create(const struct graph_table *table)
 {
@@ -31,18 +30,24 @@ void wr_graph_free(struct graph *g)
 	free(g);
 }
 
-void wr_graph_walk(struct graph *g, void *ctx, unsigned entry_idx, struct packet *const *pkts,
-		   unsigned n)
+static void run_node(struct graph *g, void *ctx, unsigned node_idx, struct packet **pkts,
+		     unsigned n)
 {
-	memcpy(g->vectors[entry_idx].pkts, pkts, n * sizeof(struct packet *));
-	g->vectors[entry_idx].n = n;
-	for (unsigned i = entry_idx; i < g->table->n_nodes; i++) {
+	wr_count(&g->node_vectors[node_idx], 1);
+	g->table->nodes[node_idx].run(g, ctx, pkts, n);
+}
+
+void wr_graph_walk(struct graph *g, void *ctx, unsigned entry_idx, struct packet **pkts, unsigned n)
+{
+	const unsigned n_nodes = g->table->n_nodes;
+
+	run_node(g, ctx, entry_idx, pkts, n);
+	for (unsigned i = entry_idx + 1; i < n_nodes; i++) {
 		struct graph_vector *v = &g->vectors[i];
 
 		if (!v->n)
 			continue;
-		wr_count(&g->node_vectors[i], 1);
-		g->table->nodes[i].run(g, ctx, v->pkts, v->n);
+		run_node(g, ctx, i, v->pkts, v->n);
 		v->n = 0;
 	}
 }

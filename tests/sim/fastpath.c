@@ -36,6 +36,7 @@ enum {
 	N_BUCKETS = 8,
 };
 
+/* TO_EITHER: every other packet meets the black hole. */
 enum target { TO_PREFIXES, TO_BLACKHOLE, TO_EITHER, TO_NOWHERE, TO_THIS_HOST };
 
 struct way {
