@@ -121,7 +121,7 @@ static inline struct port *world_open(struct umem *umem, const char *text)
 {
 	struct port_args args;
 	struct wr_err err = {""};
-	struct port *port;
+	struct port *port = NULL;
 
 	if (wr_port_parse(text, &args, &err) || wr_port_open(umem, &args, &port, &err))
 		fail_msg("%s", err.text);
