@@ -35,7 +35,7 @@ skip() {
 # Options of the compiler, from the library itself.
 producer() {
 	ar p "$B/libweir.a" graph.o >"$T/graph.o"
-	readelf --debug-dump=info "$T/graph.o" | sed -n '/DW_AT_producer/ { s/.*: GNU C11/gcc/; p; }'
+	readelf --debug-dump=info "$T/graph.o" | sed -n '/DW_AT_producer/ { s/.*): //; s/^GNU C11/gcc/; p; }'
 }
 
 check_machine() {
