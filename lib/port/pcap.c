@@ -14,6 +14,9 @@
  * into the file; when a write fails, those since the last flush() and all after are errors, and the
  * file is cut back to where it was whole. It stays so: a file with a gap would be worse.
  *
+ * OUT is locked (flock) as long as the port is open, and IN for reading, so that of two ports, or two
+ * programs of ours, none writes into what the other reads or writes.
+ *
  * Both are files. A pipe would have its worker wait for a stranger, and one whose reader has gone
  * would end the process; "-" is the name of a file. /dev/stdin and /dev/stdout do where the shell
  * has redirected them to files.
@@ -27,6 +30,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -88,6 +92,13 @@ static FILE *refuse(int fd, int why)
 	return NULL;
 }
 
+/* Whether another port has the file so that this one cannot. Where a file system has no locks none
+ * is asked for. */
+static bool is_taken(int fd, int how)
+{
+	return flock(fd, how | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+}
+
 /* A regular file for reading, since libpcap would wait for the other end of a pipe. NULL: errno. */
 static FILE *open_file(const char *path)
 {
@@ -99,6 +110,8 @@ static FILE *open_file(const char *path)
 		return NULL;
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return refuse(fd, ESPIPE);
+	if (is_taken(fd, LOCK_SH))
+		return refuse(fd, EBUSY);
 	file = fdopen(fd, "rb");
 	return file ? file : refuse(fd, errno);
 }
@@ -369,6 +382,11 @@ static int explain(const struct port_args *args, const char *path, int rc, struc
 	if (rc == -ESPIPE)
 		return wr_err(err, rc, "%.100s: %.60s is no regular file: use one", args->text,
 			      path);
+	if (rc == -EBUSY)
+		return wr_err(err, rc,
+			      "%.100s: %.60s is being read or written by another port: use "
+			      "another file, or a copy",
+			      args->text, path);
 	return wr_err(err, rc, "%.100s: cannot open %.60s: %s", args->text, path, strerror(-rc));
 }
 
@@ -406,7 +424,7 @@ static bool is_same_file(const struct pcap_in *in, const struct stat *st)
 	       in_st.st_dev == st->st_dev && in_st.st_ino == st->st_ino;
 }
 
-/* An empty file, emptied only once it is known to be another than IN. NULL: errno. */
+/* An empty file, emptied only once it is known that nobody else has it. NULL: errno. */
 static FILE *create_file(const struct pcap_in *in, const char *path)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0666);
@@ -421,6 +439,8 @@ static FILE *create_file(const struct pcap_in *in, const char *path)
 		return refuse(fd, ESPIPE);
 	if (is_same_file(in, &st))
 		return refuse(fd, EEXIST);
+	if (S_ISREG(st.st_mode) && is_taken(fd, LOCK_EX))
+		return refuse(fd, EBUSY);
 	if (S_ISREG(st.st_mode) && ftruncate(fd, 0) < 0)
 		return refuse(fd, errno);
 	file = fdopen(fd, "wb");

@@ -105,6 +105,8 @@ weir_start r -i eth0 -i eth1 -i eth2
 cat "$LOG"
 check "how an interface was taken comes before what it does" \
 	awk '/^eth0: native XDP/ { taken = 1 } /^eth0: forwarding/ { exit !taken }' "$LOG"
+check "it says why it copies" log_has "^eth0: native XDP, native copy .*the driver has no zero-copy: EOPNOTSUPP"
+check "and so does link show" jq -e 'all(.why_mode | test("no zero-copy: EOPNOTSUPP"))' <<<"$(weir r -j link show)"
 check "one that is down is the kernel's, and it says why" log_has "^eth2: left to the kernel: .*down.*ip link set eth2 up"
 check "one line sums up" log_has "^ready: forwarding on [12] of 3 interfaces, [0-9]+ routes; ask with 'weir -s /run/weir/r.sock'"
 addr r eth1 10.0.2.1/24

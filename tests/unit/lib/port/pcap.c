@@ -659,6 +659,29 @@ static void a_file_that_may_not_be_written(void **state)
 	assert_int_equal(seteuid(getuid()), 0);
 }
 
+/* Of two ports with one file neither may spoil it for the other. */
+static void a_file_is_not_written_by_two(void **state)
+{
+	struct fixture *f = *state;
+	struct wr_err err = {""};
+	struct port *first;
+
+	make_plain(f, "in.pcap", 1);
+	open_port(f, "pcap:%s/in.pcap,%s/out.pcap");
+	first = f->port;
+	assert_int_equal(try_open(f, "pcap:,%s/out.pcap", &err), -EBUSY);
+	assert_non_null(strstr(err.text, "is being read or written by another port"));
+	assert_int_equal(try_open(f, "pcap:%s/out.pcap", &err), -EBUSY);
+	assert_int_equal(try_open(f, "pcap:,%s/in.pcap", &err), -EBUSY);
+	assert_int_equal(try_open(f, "pcap:%s/in.pcap", &err), 0); /* two may read */
+	close_port(f);
+	f->port = first;
+	f->q = first->queues[0];
+	assert_int_equal(receive_plain(f), 1); /* it is whole still */
+	close_port(f);
+	open_port(f, "pcap:,%s/out.pcap");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -682,6 +705,7 @@ int main(void)
 		TEST(a_full_disk_leaves_a_whole_file),
 		TEST(what_is_wrong_is_said),
 		TEST(a_file_that_may_not_be_written),
+		TEST(a_file_is_not_written_by_two),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
