@@ -343,7 +343,7 @@ static void kick(struct xdp_queue *x)
 }
 
 /* Tells the kernel that the checksum is unfinished. One that cannot be found stays as it is. The
- * packet may begin at any byte, so the metadata need not be aligned. */
+ * packet may begin anywhere, so the metadata need not be aligned. */
 static void describe_csum(const struct packet *pkt, struct xdp_desc *desc)
 {
 	struct tx_metadata meta = {.flags = XDP_TXMD_FLAGS_CHECKSUM};
