@@ -254,7 +254,7 @@ lint_tidy() {
 	local newest_header
 	newest_header=$(c_files | grep '\.h$' | xargs -r ls -t .clang-tidy 2>/dev/null | head -n 1)
 	export TIDY_FLAGS
-	TIDY_FLAGS="-std=gnu11 -D_GNU_SOURCE -I. -isystem build/gen"
+	TIDY_FLAGS="-std=gnu11 -D_GNU_SOURCE -I. -isystem build/gen -Ibuild/include"
 	TIDY_FLAGS+=" $(pkg-config --cflags libxdp libbpf libnl-3.0 jansson libpcap)"
 	c_files | grep '\.c$' | grep -vE '^(bpf|tests)/' | while read -r file; do
 		if [ "build/tidy/$file.ok" -nt "$file" ] && [ "build/tidy/$file.ok" -nt "$newest_header" ]; then

@@ -458,7 +458,7 @@ static int ring_open(struct umem *umem, const struct port_args *args, struct por
 		return wr_err(err, -EINVAL, "%.100s: the name is longer than %zu characters",
 			      args->text, sizeof(rp->port.name) - 1);
 	rc = wr_port_ring_open_pair(umem, &conf, ret_port, &other, err);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	rp = (struct ring_port *)other;
 	rp->peer = (struct ring_port *)*ret_port;
