@@ -447,7 +447,7 @@ static int ring_open(struct umem *umem, const struct port_args *args, struct por
 		.n_queues = (uint16_t)args->values[OPT_QUEUES],
 		.n_descs = args->values[OPT_DESCS],
 	};
-	struct port *other;
+	struct port *other = NULL;
 	struct ring_port *rp;
 	int rc;
 
@@ -458,7 +458,7 @@ static int ring_open(struct umem *umem, const struct port_args *args, struct por
 		return wr_err(err, -EINVAL, "%.100s: the name is longer than %zu characters",
 			      args->text, sizeof(rp->port.name) - 1);
 	rc = wr_port_ring_open_pair(umem, &conf, ret_port, &other, err);
-	if (rc)
+	if (rc || !other)
 		return rc;
 	rp = (struct ring_port *)other;
 	rp->peer = (struct ring_port *)*ret_port;
