@@ -14,8 +14,8 @@
  * into the file; when a write fails, those since the last flush() and all after are errors, and the
  * file is cut back to where it was whole. It stays so: a file with a gap would be worse.
  *
- * OUT is locked (flock) as long as the port is open, and IN for reading, so that of two ports, or two
- * programs of ours, none writes into what the other reads or writes.
+ * OUT is locked (flock) as long as the port is open, and IN for reading, so that of two ports, or
+ * two programs of ours, none writes into what the other reads or writes.
  *
  * Both are files. A pipe would have its worker wait for a stranger, and one whose reader has gone
  * would end the process; "-" is the name of a file. /dev/stdin and /dev/stdout do where the shell

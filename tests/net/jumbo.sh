@@ -16,17 +16,6 @@ need socat
 head -c 32M /dev/urandom >$T/blob
 MTU=9000
 
-# transfer FROM TO ADDRESS
-transfer() {
-	rm -f $T/got
-	spawn "socat.$2" "$2" socat -u TCP-LISTEN:5000,reuseaddr CREATE:$T/got
-	local listener=$!
-	wait_for 5 "$2 listens" on "$2" sh -c "ss -Htln 'sport = :5000' | grep -q 5000"
-	check "$1 sends 32 MB to $2" on "$1" timeout 100 socat -u OPEN:$T/blob "TCP:$3:5000"
-	wait "$listener"
-	check "$2 got the same bytes" cmp $T/blob $T/got
-}
-
 # The router's own interfaces, as its operator makes them before Weir starts.
 make_taps() {
 	local n

@@ -285,6 +285,17 @@ end() {
 	wait "$1" 2>/dev/null || true
 }
 
+# transfer FROM TO ADDRESS: $T/blob by TCP between two kernels; it must arrive as it was.
+transfer() {
+	rm -f $T/got
+	spawn "socat.$2" "$2" socat -u TCP-LISTEN:5000,reuseaddr CREATE:$T/got
+	local listener=$!
+	wait_for 5 "$2 listens" on "$2" sh -c "ss -Htln 'sport = :5000' | grep -q 5000"
+	check "$1 sends $(wc -c <$T/blob) bytes to $2" on "$1" timeout 100 socat -u OPEN:$T/blob "TCP:$3:5000"
+	wait "$listener"
+	check "$2 got the same bytes" cmp $T/blob $T/got
+}
+
 # --- Weir ----------------------------------------------------------------------------------------
 
 declare -A WEIR_PID=()

@@ -13,17 +13,6 @@ need socat
 
 head -c 32M /dev/urandom >$T/blob
 
-# transfer FROM TO ADDRESS
-transfer() {
-	rm -f $T/got
-	spawn "socat.$2" "$2" socat -u TCP-LISTEN:5000,reuseaddr CREATE:$T/got
-	local listener=$!
-	wait_for 5 "$2 listens" on "$2" sh -c "ss -Htln 'sport = :5000' | grep -q 5000"
-	check "$1 sends 32 MB to $2" on "$1" timeout 60 socat -u OPEN:$T/blob "TCP:$3:5000"
-	wait "$listener"
-	check "$2 got the same bytes" cmp $T/blob $T/got
-}
-
 # tx_checksum NS: the fact, of all its ports: 0 or 1.
 tx_checksum() {
 	weir "$1" -j stats show | jq '[.ports[].facts.tx_checksum] | unique[]'
