@@ -5,7 +5,7 @@
  * A flow has the number it expects next, which is one above the highest it has seen, and a bitmap
  * of the `window` numbers below that. A packet
  *
- *   with that number or a higher one is in order; the numbers it leaps over are lost until they come;
+ *   with that number or a higher one is in order; those it leaps over are lost until they come;
  *   with a lower one that is not in the bitmap is reordered (RFC 4737, section 3.3), and no longer
  *     lost; its distance is by how many the highest number seen was ahead of it;
  *   with one that is in the bitmap is a duplicate;
